@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -84,8 +85,9 @@ class Schedule:
         if self.points:
             body = ",".join(f"{epoch}={value:g}" for epoch, value in self.points)
             return body + ("/class" if self.per_class else "")
+        low = "all" if self.low == math.inf else f"{self.low:g}"
         high = "all" if self.high is None else f"{self.high:g}"
-        body = f"{self.low:g}" if high == f"{self.low:g}" else f"{self.low:g}:{high}"
+        body = low if low == high else f"{low}:{high}"
         body += "/class" if self.per_class else ""
         return body if self.rule == "default" else f"{body}:{self.rule}"
 

@@ -1,0 +1,52 @@
+"""Little Label Learners: image classifiers from few labels that arrive little by little.
+
+The public names. They are imported when first used, so that ``import lll`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lll.config import RunConfig
+    from lll.data import load_data
+    from lll.runs import Run, load_run
+    from lll.training import RunStopped, Watch, resume, train
+    from lll.types import DataSet, ImageSet, UserError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataSet",
+    "ImageSet",
+    "Run",
+    "RunConfig",
+    "RunStopped",
+    "UserError",
+    "Watch",
+    "load_data",
+    "load_run",
+    "resume",
+    "train",
+]
+
+_HOME = {
+    "DataSet": "lll.types",
+    "ImageSet": "lll.types",
+    "Run": "lll.runs",
+    "RunConfig": "lll.config",
+    "RunStopped": "lll.training",
+    "UserError": "lll.types",
+    "Watch": "lll.training",
+    "load_data": "lll.data",
+    "load_run": "lll.runs",
+    "resume": "lll.training",
+    "train": "lll.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lll' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

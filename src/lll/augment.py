@@ -1,0 +1,103 @@
+"""Batched random views: every image gets its own draw, in one pass on the device.
+
+A view is drawn first (`draw_views`: a few numbers per image) and applied second
+(`apply_views`), so a draw can be looked at, tested and repeated.
+
+The ranges are those of the semi-supervised SimCLR example of Keras (A. Béres, 2021), whose
+order flip, translation, zoom is kept; there each is resampled in turn, here once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far a view may go.
+
+    ``min_area``: smallest share of the image's area that a zoom keeps, in (0, 1];
+    ``brightness`` and ``jitter``: half-widths of the uniform draws of the colour change;
+    ``flip``: probability of a horizontal mirror.
+    """
+
+    min_area: float
+    brightness: float
+    jitter: float
+    flip: float = 0.5
+
+    @property
+    def zoom(self) -> float:
+        """z = 1 - sqrt(min_area): range of the zoom and, halved, of the translation."""
+        return 1.0 - math.sqrt(self.min_area)
+
+
+@dataclass(frozen=True)
+class Views:
+    """One draw per image.
+
+    ``mirror`` [n] is -1 for a mirrored image, else 1; ``shift`` [n, 2] is the translation
+    (down, right) as a share of height and width; ``zoom`` [n, 2] is the share of height and
+    width that is shown; ``colour`` [n, 3, 3] multiplies an RGB row vector from the right.
+    """
+
+    mirror: Float[Tensor, " n"]
+    shift: Float[Tensor, "n 2"]
+    zoom: Float[Tensor, "n 2"]
+    colour: Float[Tensor, "n 3 3"]
+
+
+def draw_views(n: int, strength: Strength, generator: torch.Generator) -> Views:
+    """Draw one view for each of ``n`` images, on the generator's device."""
+    device = generator.device
+    # One call for all the numbers: on a GPU a launch costs more than the numbers.
+    draw = torch.rand(n, 15, generator=generator, device=device)
+    mirror = torch.where(draw[:, 0] < strength.flip, -1.0, 1.0)
+    shift = (draw[:, 1:3] - 0.5) * strength.zoom
+    zoom = 1.0 - strength.zoom * draw[:, 3:5]
+    brightness = 1.0 + strength.brightness * (2.0 * draw[:, 5] - 1.0)
+    jitter = strength.jitter * (2.0 * draw[:, 6:15] - 1.0).view(n, 3, 3)
+    colour = brightness[:, None, None] * torch.eye(3, device=device) + jitter
+    return Views(mirror, shift, zoom, colour)
+
+
+def apply_views(images: UInt8[Tensor, "n 3 h w"], views: Views) -> Float[Tensor, "n 3 h w"]:
+    """Show ``images`` through ``views``: floats in [0, 1], channels-last in memory.
+
+    A point of the view, in coordinates centred on the image, comes from
+    ``mirror * (zoom * point - shift)`` of the original: the image is mirrored, then moved,
+    then zoomed into. Outside the border the image is reflected about its edge.
+    """
+    n, _, height, width = images.shape
+    # affine_grid counts in half images (-1..1), hence the factor 2 on the shift.
+    source = torch.zeros(n, 2, 3, device=images.device)
+    source[:, 0, 0] = views.mirror * views.zoom[:, 1]
+    source[:, 0, 2] = -2.0 * views.mirror * views.shift[:, 1]
+    source[:, 1, 1] = views.zoom[:, 0]
+    source[:, 1, 2] = -2.0 * views.shift[:, 0]
+    grid = F.affine_grid(source, [n, 3, height, width], align_corners=False)
+    shown = F.grid_sample(
+        unit_floats(images), grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    rows = shown.permute(0, 2, 3, 1).reshape(n, height * width, 3)
+    coloured = torch.bmm(rows, views.colour).clamp_(0.0, 1.0)
+    return coloured.view(n, height, width, 3).permute(0, 3, 1, 2)
+
+
+def random_views(
+    images: UInt8[Tensor, "n 3 h w"], strength: Strength, generator: torch.Generator
+) -> Float[Tensor, "n 3 h w"]:
+    """A fresh random view of each image: floats in [0, 1]."""
+    return apply_views(images, draw_views(len(images), strength, generator))
+
+
+def unit_floats(images: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """uint8 images as floats in [0, 1]: the view at evaluation, which changes nothing."""
+    return images.float().div_(255.0)
+

@@ -1,0 +1,312 @@
+"""RunConfig: every choice a run depends on, validated, with the defaults of its method."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from lll.types import Schedule, UserError, nearest
+
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "baseline": {"classes": "5:all", "labels": 0.5, "activation": "relu"},
+    "self_supervised": {"classes": "5:all", "labels": 0.5, "activation": "relu"},
+    "finetune": {
+        "classes": "5:all",
+        "labels": 0.5,
+        "activation": "relu",
+    },
+    "gradual": {"classes": "8:all", "labels": "0.01:0.9", "probe_rate": "0.01:0.03"},
+    "sandbox": {
+        "classes": "all",
+        "labels": "0.1:0.9",
+        "contrastive_rate": 0.01,
+        "rule": "reclassify_weighted",
+    },
+}
+"""What a method changes of RunConfig's own defaults."""
+
+DATA_PRESETS: dict[str, dict[str, Any]] = {
+    # 1,437 small training images: smaller batches give the same number of updates, and a
+    # mirrored, tinted or half-hidden digit is another digit or none.
+    "digits": {
+        "epochs": 20,
+        "batch_size": 128,
+        "flip": 0.0,
+        "strong_min_area": 0.6,
+        "strong_brightness": 0.3,
+        "strong_jitter": 0.1,
+        "weak_min_area": 0.9,
+        "weak_brightness": 0.1,
+        "weak_jitter": 0.02,
+    },
+}
+"""What a data set changes of the method's defaults."""
+
+
+def parse_schedule(text: str | float | Sequence[Sequence[float]] | Schedule) -> Schedule:
+    """A schedule from how it is written in a flag or in TOML.
+
+    ``0.5`` is constant, ``8:10`` a range, ``8:all`` a range up to all classes, ``4/class``
+    and ``4:400/class`` label amounts per class, ``0.01:0.9:linear`` names a rule, and
+    ``0=5,10=8`` (in TOML also ``[[0, 5], [10, 8]]``) lists (epoch, value).
+
+    >>> str(parse_schedule("0.01:0.9:linear"))
+    '0.01:0.9:linear'
+    >>> parse_schedule("4/class")
+    Schedule(low=4.0, high=4.0, rule='default', per_class=True, points=())
+    """
+    if isinstance(text, Schedule):
+        return text
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return Schedule(float(text), float(text))
+    if isinstance(text, list | tuple):
+        text = ",".join("=".join(map(str, point)) for point in text)
+    text = str(text).strip().replace(" ", "")
+    if "=" in text:
+        return _parse_points(text)
+    *numbers, last = text.split(":")
+    rule = "default"
+    if numbers and not _is_number(last.removesuffix("/class")) and last != "all":
+        rule, text = last, ":".join(numbers)
+    per_class = text.endswith("/class")
+    ends = text.removesuffix("/class").split(":")
+    if len(ends) > 2 or not all(_is_number(end) or end == "all" for end in ends):
+        raise ValueError(f"{text!r} is no schedule: write 0.5, 8:10, 8:all, 4/class or 0=5,10=8")
+    low, high = ends[0], ends[-1]
+    return Schedule(
+        low=math.inf if low == "all" else float(low),
+        high=None if high == "all" else float(high),
+        rule=rule,
+        per_class=per_class,
+    )
+
+
+def _parse_points(text: str) -> Schedule:
+    per_class = text.endswith("/class")
+    try:
+        pairs = [point.split("=") for point in text.removesuffix("/class").split(",")]
+        points = tuple(sorted((int(epoch), float(value)) for epoch, value in pairs))
+    except ValueError:
+        raise ValueError(f"{text!r} is no list of epoch=value, as in 0=5,10=8") from None
+    values = [value for _, value in points]
+    return Schedule(min(values), max(values), per_class=per_class, points=points)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _check_range(schedule: Schedule, least: float, most: float, rises: bool) -> Schedule:
+    """``schedule`` if it lies in [least, most] and does not run backwards."""
+    high = schedule.low if schedule.high is None else schedule.high
+    if schedule.high is not None and schedule.low > schedule.high:
+        raise ValueError(f"{schedule} is reversed: write the lower end first")
+    values = [value for _, value in schedule.points] or [schedule.low, high]
+    wrong = [v for v in values if not (least <= v <= most or math.isinf(v))]
+    if wrong:
+        bounds = f"from {least:g} up" if math.isinf(most) else f"between {least:g} and {most:g}"
+        raise ValueError(f"{wrong[0]:g} is out of bounds: give numbers {bounds}")
+    if rises and values != sorted(values):
+        raise ValueError(f"{schedule} falls: what is known or represented stays so")
+    return schedule
+
+
+def _classes(text: Any) -> Schedule:
+    schedule = _check_range(parse_schedule(text), 1, math.inf, rises=True)
+    values = [value for _, value in schedule.points] or [schedule.low, schedule.high or 1.0]
+    if schedule.per_class or any(v % 1 for v in values if math.isfinite(v)):
+        raise ValueError(f"{schedule}: give whole numbers of classes")
+    return schedule
+
+
+def _labels(text: Any) -> Schedule:
+    schedule = parse_schedule(text)
+    if schedule.high is None:
+        raise ValueError("'all' counts classes: write 1 to know every label")
+    return _check_range(schedule, 0, math.inf if schedule.per_class else 1, rises=True)
+
+
+def _rate(text: Any) -> Schedule:
+    schedule = parse_schedule(text)
+    if schedule.high is None or schedule.per_class:
+        raise ValueError(f"{schedule} is no learning rate: write 0.001 or 0.01:0.03")
+    return _check_range(schedule, 0, math.inf, rises=False)
+
+
+_AS_TEXT = PlainSerializer(str)
+ClassSchedule = Annotated[Schedule, BeforeValidator(_classes), _AS_TEXT]
+LabelSchedule = Annotated[Schedule, BeforeValidator(_labels), _AS_TEXT]
+RateSchedule = Annotated[Schedule, BeforeValidator(_rate), _AS_TEXT]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class RunConfig(BaseModel):
+    """Every choice that a run's numbers depend on.
+
+    Defaults come from the field, then from the method, then from the data set's preset;
+    what is given wins. Values may be given as they are written in flags and TOML.
+    Raises UserError for an unknown key or a value out of bounds.
+
+    >>> config = RunConfig(data="digits", method="gradual", labels="4/class")
+    >>> str(config.classes), str(config.labels), config.batch_size
+    ('8:all', '4/class', 128)
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    data: str = Field("digits", description="data set: a name, a folder, a zip or a file")
+    method: str = Field("gradual", description="how to train: one of the five methods")
+    rule: str | None = Field(None, description="the extra encoder step of the sandbox method")
+    from_run: str | None = Field(None, description="finetune the encoder of this finished run")
+
+    classes: ClassSchedule = Field(
+        "all", description="classes represented, low:high", validate_default=True
+    )  # type: ignore[assignment]
+    class_order: str = Field("data", description="data, shuffle, or class names with commas")
+    labels: LabelSchedule = Field(
+        1.0, description="share of labels known, low:high, or 4/class", validate_default=True
+    )  # type: ignore[assignment]
+    unlabelled_pool: Literal["represented", "all"] = Field(
+        "represented", description="where unlabelled images come from"
+    )
+    epochs: Count = Field(20, description="passes over the training images")
+    pretrain_epochs: int = Field(
+        0, ge=0, description="first epochs, self-supervised, of finetune (half of them)"
+    )
+    batch_size: Count = Field(525, description="images per step, labelled and unlabelled")
+    labelled_batch_size: Count | None = Field(
+        None, description="fixed number of labelled images per step"
+    )
+    contrastive_rate: RateSchedule = Field(
+        1e-3, description="learning rate of encoder and projection head", validate_default=True
+    )  # type: ignore[assignment]
+    probe_rate: RateSchedule = Field(
+        1e-2, description="learning rate of the linear probe", validate_default=True
+    )  # type: ignore[assignment]
+
+    encoder: str = Field("convnet", description="encoder by name")
+    width: Count = Field(128, description="channels and features of encoder and projection head")
+    activation: Literal["relu", "leaky_relu"] = Field(
+        "leaky_relu", description="relu or leaky_relu"
+    )
+    contrast: Literal["info_nce", "nt_xent"] = Field(
+        "info_nce", description="contrastive loss: cross-view or 2N negatives"
+    )
+    temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
+    similarity: Literal["dot", "inverse_distance"] = Field(
+        "dot", description="similarity in the reclassify rules"
+    )
+    direction: Literal["attract", "repel"] = Field(
+        "attract", description="sign of the meta_distance rule"
+    )
+
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal mirror in a view")
+    strong_min_area: float = Field(
+        0.25, gt=0, le=1, description="least area shown by a strong view"
+    )
+    strong_brightness: Share = Field(0.6, description="brightness range of strong views")
+    strong_jitter: Share = Field(0.2, description="colour jitter of strong views")
+    weak_min_area: float = Field(0.75, gt=0, le=1, description="least area shown by a weak view")
+    weak_brightness: Share = Field(0.3, description="brightness range of weak views")
+    weak_jitter: Share = Field(0.1, description="colour jitter of weak views")
+
+    image_size: int = Field(
+        32, ge=8, le=1024, description="side in pixels that images are resized to"
+    )
+    validation_share: Share = Field(0.1, description="share of training images for validation")
+    test_share: Share = Field(0.2, description="share for test where the data has no test split")
+    seed: int = Field(0, ge=0, description="seed of every random choice")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+
+    def __init__(self, **given: Any) -> None:
+        method = str(given.get("method", "gradual"))
+        data = str(given.get("data", "digits"))
+        values = METHOD_DEFAULTS.get(method, {}) | DATA_PRESETS.get(data, {}) | given
+        if method == "finetune" and "from_run" not in values:
+            epochs = str(values.get("epochs", 20))
+            values.setdefault("pretrain_epochs", int(epochs) // 2 if epochs.isdecimal() else 0)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise UserError(_one_line(error)) from None
+
+    @model_validator(mode="after")
+    def _agree(self) -> RunConfig:
+        if self.rule is not None and self.method != "sandbox":
+            raise ValueError(f"rule {self.rule!r} needs method 'sandbox', not {self.method!r}")
+        if self.from_run is not None and self.method != "finetune":
+            raise ValueError(f"from_run needs method 'finetune', not {self.method!r}")
+        if self.pretrain_epochs and self.method != "finetune":
+            raise ValueError(f"pretrain_epochs needs method 'finetune', not {self.method!r}")
+        if self.method == "finetune" and self.pretrain_epochs >= self.epochs:
+            raise ValueError(
+                f"pretrain_epochs {self.pretrain_epochs} leaves none of {self.epochs} epochs "
+                "to finetune: lower it or raise epochs"
+            )
+        if self.labelled_batch_size is not None and self.labelled_batch_size >= self.batch_size:
+            raise ValueError(
+                f"labelled_batch_size {self.labelled_batch_size} leaves no room for unlabelled "
+                f"images in batch_size {self.batch_size}"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they are written in TOML; unset fields are left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """The resolved configuration as TOML, one documented line per field."""
+        lines = [
+            f"{name} = {json.dumps(value)}  # {type(self).model_fields[name].description}"
+            for name, value in self.to_dict().items()
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The keys of a TOML file; UserError that names the file if it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not readable as TOML: {error}") from None
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Names of the fields in which two configurations (`RunConfig.to_dict`) differ."""
+    return sorted(k for k in {*first, *second} if first.get(k) != second.get(k))
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first complaint of ``error`` as one line that names the key and the remedy."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {name!r}: {nearest(name, RunConfig.model_fields)}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    given = first.get("input")
+    shown = "" if str(given) in message else f" (given {given!r})"
+    return f"{name}: {message[:1].lower()}{message[1:]}{shown}"

@@ -1,0 +1,389 @@
+"""The training loop, from schedule to record, visible from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lll.augment import unit_floats
+from lll.config import RunConfig
+from lll.data import load_data
+from lll.data.batches import BatchIndex, epoch_batches
+from lll.evaluate.accuracy import accuracy
+from lll.methods import OPTIMIZER_OF, Step
+from lll.models import build_models, reset_module
+from lll.prepare import Prepared, Split, build_optimizers, network_of, prepare
+from lll.runs.checkpoint import Checkpoint, Position, go_back, load_checkpoint, save_checkpoint
+from lll.runs.record import (
+    Run,
+    append_epoch,
+    check_same_config,
+    chosen_epoch,
+    create_run,
+    cut_back,
+    load_run,
+)
+from lll.seeding import derive, torch_generator
+from lll.steps import Batch, StepResult, gradients_only_to
+from lll.types import DataSet, EpochPlan, LabelEvent, UserError
+
+EVALUATION_BATCH = 2000  # images
+
+
+class RunStopped(Exception):  # noqa: N818 - nothing went wrong
+    """The caller asked to stop; the run was saved at ``position`` and can be resumed."""
+
+    def __init__(self, run: Path, position: Position) -> None:
+        super().__init__(f"{run}: stopped and saved at {position}")
+        self.run, self.position = run, position
+
+
+@dataclass
+class Learner:
+    """What changes as a run goes on: modules, optimizers, and the epoch under way.
+
+    ``trace`` holds the figures of each step of that epoch, on the device until its end.
+    """
+
+    modules: nn.ModuleDict
+    optimizers: dict[str, torch.optim.Adam]
+    position: Position = Position(0)
+    trace: dict[str, list[Tensor]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a caller looks on: each is called, if given, and none changes the run's numbers."""
+
+    on_plan: Callable[[Prepared, Run], None] = lambda prepared, run: None
+    on_step: Callable[[int, int, int], None] = lambda epoch, step, steps: None
+    on_epoch: Callable[[dict[str, Any], dict[str, float]], None] = lambda metrics, seconds: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+def train(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    data: DataSet | None = None,
+    encoder: nn.Module | None = None,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> Run:
+    """Train as ``config`` says and leave everything in the run folder ``out``.
+
+    ``data`` stands in for the data set that ``config.data`` names; ``encoder``, any module
+    from images [n, 3, s, s] in [0, 1] to encodings [n, d], for the one that
+    ``config.encoder`` names. Raises UserError for bad input, for a loss that becomes NaN,
+    and if ``out`` exists, unless ``overwrite``; raises RunStopped if ``watch`` asks to stop.
+
+    >>> import tempfile
+    >>> from lll import RunConfig, train
+    >>> config = RunConfig(data="digits", method="gradual", epochs=1, width=8)
+    >>> run = train(config, tempfile.mkdtemp())
+    >>> run.finished, run.result["epochs"]
+    (True, 1)
+    """
+    config, pretrained = _with_source(config)
+    prepared = prepare(config, data or _load(config))
+    learner = _begin(prepared, encoder)
+    if pretrained is not None:
+        learner.modules["encoder"].load_state_dict(pretrained)
+    run = create_run(Path(out), config, prepared.facts, overwrite=overwrite)
+    save_checkpoint(run.path, _checkpoint(config, learner))
+    return _train(prepared, learner, run, watch or Watch())
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: DataSet | None = None,
+    encoder: nn.Module | None = None,
+    checkpoint: str = "latest",
+    watch: Watch | None = None,
+) -> Run:
+    """Go on with the run in folder ``path`` from its latest checkpoint, to the same end.
+
+    ``data`` and ``encoder`` as in `train`, needed again if they were given there.
+    ``checkpoint`` names an earlier one to go back to. Raises UserError if the checkpoint is
+    corrupt or of another configuration, or if the data has changed.
+    """
+    run = load_run(path)
+    saved = load_checkpoint(run.path, checkpoint)
+    if saved is not None:
+        check_same_config(run, saved.config)
+    prepared = prepare(run.config, data or _load(run.config))
+    if prepared.facts != replace(run.data, name=prepared.facts.name):
+        raise UserError(
+            f"data {run.config.data!r} is not what {run.path} was trained on: "
+            "its images, ids or labels have changed; begin a new run"
+        )
+    learner = _begin(prepared, encoder)
+    if saved is not None:
+        if checkpoint != "latest":
+            go_back(run.path, checkpoint)
+        _restore(learner, saved)
+    elif run.config.from_run is not None:
+        raise UserError(f"{run.path}: has no checkpoint: begin it anew with --overwrite")
+    run = cut_back(run, learner.position.epoch)
+    return _train(prepared, learner, run, watch or Watch())
+
+
+def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
+    watch.on_plan(prepared, run)
+    metrics = list(run.metrics)
+    for epoch in range(learner.position.epoch, prepared.config.epochs):
+        _train_epoch(prepared, learner, run, watch, epoch)
+        evaluation_start = time.perf_counter()
+        scores = _evaluate(prepared, learner, epoch)
+        evaluated = time.perf_counter() - evaluation_start
+        _check_finite(prepared, learner, run, epoch)
+
+        metrics.append(_epoch_metrics(prepared, learner, epoch, scores))
+        seconds = {"seconds": learner.seconds + evaluated, "evaluate_seconds": evaluated}
+        append_epoch(run, metrics[-1], seconds, _new_labels(prepared, epoch))
+        learner.position, learner.trace, learner.seconds = Position(epoch + 1), {}, 0.0
+        save_checkpoint(
+            run.path,
+            _checkpoint(prepared.config, learner),
+            chosen=chosen_epoch(metrics) == epoch,
+        )
+        watch.on_epoch(metrics[-1], seconds)
+    return load_run(run.path)
+
+
+def _train_epoch(
+    prepared: Prepared, learner: Learner, run: Run, watch: Watch, epoch: int
+) -> None:
+    """Every minibatch of ``epoch`` from the learner's position on, each through every step."""
+    config, plan = prepared.config, prepared.plan[epoch]
+    stage = prepared.stage(epoch)
+    if learner.position.step == 0 and stage > 0 and epoch == config.pretrain_epochs:
+        _begin_stage(prepared, learner, stage)
+    _set_rates(learner, plan)
+    known = prepared.known(epoch)
+    batches = epoch_batches(
+        known.labelled,
+        known.unlabelled,
+        batch_size=config.batch_size,
+        labelled_batch_size=config.labelled_batch_size,
+        seed=config.seed,
+        epoch=epoch,
+    )
+    begun = time.perf_counter() - learner.seconds
+    for number in range(learner.position.step, len(batches)):
+        if watch.should_stop():
+            _check_finite(prepared, learner, run, epoch)
+            learner.seconds = time.perf_counter() - begun
+            save_checkpoint(run.path, _checkpoint(config, learner))
+            raise RunStopped(run.path, learner.position)
+        batch = _to_device(prepared, batches[number])
+        # Drawn anew for each minibatch, so that a run can go on from any of them.
+        views = torch_generator(prepared.device, config.seed, "views", epoch, number)
+        for step in prepared.stages[stage]:
+            _record(learner, step, _take(step, learner, batch, prepared, views))
+        learner.position = Position(epoch, number + 1)
+        watch.on_step(epoch, number + 1, len(batches))
+    learner.seconds = time.perf_counter() - begun
+
+
+def _take(
+    step: Step, learner: Learner, batch: Batch, prepared: Prepared, views: torch.Generator
+) -> StepResult | None:
+    """One step: its losses from one forward pass, then one optimizer update for each loss."""
+    modules = learner.modules
+    with gradients_only_to(modules, step.reaches):
+        result = step.run(modules, batch, prepared.options, views)
+    if result is None:
+        return None
+    reached = [p for name in step.reaches for p in modules[name].parameters()]
+    # All gradients before any update: an update would change what the others are taken at.
+    gradients = [
+        torch.autograd.grad(
+            loss, reached, retain_graph=number + 1 < len(result.losses), allow_unused=True
+        )
+        for number, loss in enumerate(result.losses)
+    ]
+    owners = dict.fromkeys(OPTIMIZER_OF[name] for name in step.reaches)
+    for gradient in gradients:
+        for parameter, value in zip(reached, gradient, strict=True):
+            parameter.grad = value
+        for owner in owners:
+            learner.optimizers[owner].step()
+    # Left behind, they would move these modules in the next step, which may not reach them.
+    for parameter in reached:
+        parameter.grad = None
+    return result
+
+
+def _record(learner: Learner, step: Step, result: StepResult | None) -> None:
+    if result is None:
+        return
+    figures = {f"{step.name}_loss": result.losses.detach().mean(), **result.figures}
+    for name, value in figures.items():
+        learner.trace.setdefault(name, []).append(value)
+
+
+def _begin(prepared: Prepared, encoder: nn.Module | None) -> Learner:
+    network = network_of(prepared.config, len(prepared.facts.class_names))
+    if encoder is not None:
+        network["encoder"] = encoder
+    modules = build_models(**network)
+    modules = modules.to(prepared.device, memory_format=torch.channels_last)
+    return Learner(modules, build_optimizers(prepared.config, modules))
+
+
+def _begin_stage(prepared: Prepared, learner: Learner, stage: int) -> None:
+    """A later stage keeps the encoder, and begins with a new probe and new optimizers."""
+    reset_module(learner.modules["probe"], derive(prepared.config.seed, "probe", stage))
+    learner.optimizers = build_optimizers(prepared.config, learner.modules)
+
+
+def _set_rates(learner: Learner, plan: EpochPlan) -> None:
+    rates = {"contrastive": plan.contrastive_rate, "probe": plan.probe_rate}
+    for owner, optimizer in learner.optimizers.items():
+        for group in optimizer.param_groups:
+            group["lr"] = rates[owner]
+
+
+def _to_device(prepared: Prepared, index: BatchIndex) -> Batch:
+    device = prepared.device
+
+    def images(at: NDArray[np.intp]) -> Tensor:
+        # Stored [n, h, w, 3], seen as [n, 3, h, w]: channels-last without a copy.
+        return prepared.train.images[torch.from_numpy(at).to(device)].permute(0, 3, 1, 2)
+
+    return Batch(
+        labelled=images(index.labelled),
+        targets=torch.from_numpy(prepared.train.labels[index.labelled]).to(device),
+        unlabelled=images(index.unlabelled),
+    )
+
+
+def predict(modules: nn.ModuleDict, images: Tensor) -> Iterator[Tensor]:
+    """Logits [m, classes] of uint8 ``images`` [n, h, w, 3], a batch of m after the other."""
+    was_training = modules.training
+    modules.eval()
+    with torch.inference_mode():
+        for part in images.split(EVALUATION_BATCH):
+            yield modules["probe"](modules["encoder"](unit_floats(part.permute(0, 3, 1, 2))))
+    modules.train(was_training)
+
+
+def _predicted(learner: Learner, split: Split) -> NDArray[np.int64]:
+    labels = [logits.argmax(dim=1) for logits in predict(learner.modules, split.images)]
+    return torch.cat([torch.empty(0, dtype=torch.int64), *(part.cpu() for part in labels)]).numpy()
+
+
+def _evaluate(prepared: Prepared, learner: Learner, epoch: int) -> dict[str, Any]:
+    """Accuracies on validation, for choosing, and on test, for the record."""
+    represented = prepared.known(epoch).classes
+    classes = len(prepared.facts.class_names)
+    validation, test = (
+        accuracy(_predicted(learner, split), split.labels, represented, classes)
+        for split in (prepared.validation, prepared.test)
+    )
+    return {
+        "validation_accuracy": validation.all,
+        "test_accuracy": test.all,
+        "test_accuracy_represented": test.represented,
+        "test_accuracy_novel": test.novel,
+        "test_accuracy_per_class": test.per_class,
+    }
+
+
+def _epoch_metrics(
+    prepared: Prepared, learner: Learner, epoch: int, scores: dict[str, Any]
+) -> dict[str, Any]:
+    plan, known = prepared.plan[epoch], prepared.known(epoch)
+    return {
+        "epoch": epoch,
+        "classes": plan.classes,
+        "labels_known": len(known.labelled),
+        "unlabelled": len(known.unlabelled),
+        "contrastive_rate": plan.contrastive_rate,
+        "probe_rate": plan.probe_rate,
+        **{name: float(torch.stack(values).mean()) for name, values in learner.trace.items()},
+        **scores,
+    }
+
+
+def _new_labels(prepared: Prepared, epoch: int) -> list[LabelEvent]:
+    """The labels that became known at ``epoch``."""
+    now = prepared.known(epoch).labelled
+    before = prepared.known(epoch - 1).labelled if epoch else now[:0]
+    return [
+        LabelEvent(str(prepared.ids[at]), int(prepared.train.labels[at]), epoch, "schedule")
+        for at in np.setdiff1d(now, before)
+    ]
+
+
+def _check_finite(prepared: Prepared, learner: Learner, run: Run, epoch: int) -> None:
+    """UserError that names the step if a loss or a weight is NaN or infinite."""
+    saved = "the last good checkpoint is kept; lower the learning rate and begin a new run"
+    for name, values in learner.trace.items():
+        bad = (~torch.stack(values).isfinite()).nonzero()
+        if len(bad):
+            step = name.removesuffix("_loss")
+            raise UserError(
+                f"{run.path}: the loss of step {step!r} became {float(values[bad[0]]):g} at its "
+                f"update {int(bad[0]) + 1} of epoch {epoch}: {saved}"
+            )
+    for name, parameter in learner.modules.named_parameters():
+        if not parameter.isfinite().all():
+            raise UserError(f"{run.path}: weights {name} became NaN in epoch {epoch}: {saved}")
+
+
+def _checkpoint(config: RunConfig, learner: Learner) -> Checkpoint:
+    return Checkpoint(
+        position=learner.position,
+        config=config.to_dict(),
+        weights=learner.modules.state_dict(),
+        optimizers={name: o.state_dict() for name, o in learner.optimizers.items()},
+        trace={name: torch.stack(values) for name, values in learner.trace.items()},
+        seconds=learner.seconds,
+    )
+
+
+def _restore(learner: Learner, saved: Checkpoint) -> None:
+    try:
+        learner.modules.load_state_dict(dict(saved.weights))
+        for name, optimizer in learner.optimizers.items():
+            optimizer.load_state_dict(saved.optimizers[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the checkpoint does not fit this encoder: {reason}") from None
+    learner.position, learner.seconds = saved.position, saved.seconds
+    device = next(learner.modules.parameters()).device
+    learner.trace = {name: list(values.to(device)) for name, values in saved.trace.items()}
+
+
+def _with_source(config: RunConfig) -> tuple[RunConfig, dict[str, Tensor] | None]:
+    """With ``config.from_run``, the configuration with that run's network, and its encoder."""
+    if config.from_run is None:
+        return config, None
+    source = load_run(config.from_run)
+    saved = load_checkpoint(source.path)
+    if saved is None:
+        raise UserError(f"from_run {config.from_run!r}: has no checkpoint to take an encoder from")
+    network = ("encoder", "width", "activation", "image_size")
+    config = config.model_copy(update={name: getattr(source.config, name) for name in network})
+    weights = {
+        name.removeprefix("encoder."): value
+        for name, value in saved.weights.items()
+        if name.startswith("encoder.")
+    }
+    return config, weights
+
+
+def _load(config: RunConfig) -> DataSet:
+    return load_data(config.data, image_size=config.image_size, test_share=config.test_share)
