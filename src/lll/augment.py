@@ -100,4 +100,3 @@ def random_views(
 def unit_floats(images: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """uint8 images as floats in [0, 1]: the view at evaluation, which changes nothing."""
     return images.float().div_(255.0)
-

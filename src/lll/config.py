@@ -174,18 +174,18 @@ class RunConfig(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
-    data: str = Field("digits", description="data set: a name, a folder, a zip or a file")
+    data: str = Field(description="data set: a name, a folder, a zip or a file")
     method: str = Field("gradual", description="how to train: one of the five methods")
     rule: str | None = Field(None, description="the extra encoder step of the sandbox method")
     from_run: str | None = Field(None, description="finetune the encoder of this finished run")
 
     classes: ClassSchedule = Field(
         "all", description="classes represented, low:high", validate_default=True
-    )  # type: ignore[assignment]
+    )
     class_order: str = Field("data", description="data, shuffle, or class names with commas")
     labels: LabelSchedule = Field(
         1.0, description="share of labels known, low:high, or 4/class", validate_default=True
-    )  # type: ignore[assignment]
+    )
     unlabelled_pool: Literal["represented", "all"] = Field(
         "represented", description="where unlabelled images come from"
     )
@@ -199,10 +199,10 @@ class RunConfig(BaseModel):
     )
     contrastive_rate: RateSchedule = Field(
         1e-3, description="learning rate of encoder and projection head", validate_default=True
-    )  # type: ignore[assignment]
+    )
     probe_rate: RateSchedule = Field(
         1e-2, description="learning rate of the linear probe", validate_default=True
-    )  # type: ignore[assignment]
+    )
 
     encoder: str = Field("convnet", description="encoder by name")
     width: Count = Field(128, description="channels and features of encoder and projection head")
@@ -240,7 +240,7 @@ class RunConfig(BaseModel):
 
     def __init__(self, **given: Any) -> None:
         method = str(given.get("method", "gradual"))
-        data = str(given.get("data", "digits"))
+        data = str(given.get("data"))
         values = METHOD_DEFAULTS.get(method, {}) | DATA_PRESETS.get(data, {}) | given
         if method == "finetune" and "from_run" not in values:
             epochs = str(values.get("epochs", 20))
@@ -304,6 +304,8 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         return f"unknown key {name!r}: {nearest(name, RunConfig.model_fields)}"
+    if first["type"] == "missing":
+        return f"{name} is missing: {RunConfig.model_fields[name].description}"
     message = first["msg"].removeprefix("Value error, ")
     if not name:
         return message

@@ -52,9 +52,7 @@ RULES: dict[str, Rule] = {
         ("encoder", "pseudo_probe"),
     ),
     "reclassify_per_class": Rule(
-        lambda r: reclassify_per_class(
-            r.unlabelled, r.labelled, r.targets, r.options.similarity
-        )
+        lambda r: reclassify_per_class(r.unlabelled, r.labelled, r.targets, r.options.similarity)
     ),
     "reclassify_weighted": Rule(
         lambda r: reclassify_weighted(r.unlabelled, r.labelled, r.targets, r.options.similarity)
@@ -63,9 +61,7 @@ RULES: dict[str, Rule] = {
         lambda r: meta_reclassify(r.unlabelled, r.labelled, r.targets, r.pseudo_probe),
         ("encoder", "pseudo_probe"),
     ),
-    "meta_distance": Rule(
-        lambda r: meta_distance(r.unlabelled, r.labelled, r.options.direction)
-    ),
+    "meta_distance": Rule(lambda r: meta_distance(r.unlabelled, r.labelled, r.options.direction)),
 }
 
 CONTRAST = Step("contrast", contrast, ("encoder", "projection"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,8 @@ from lll.config import RunConfig
 from lll.data.reveal import Known, Reveal, order_of_classes
 from lll.data.splits import set_aside
 from lll.methods import OPTIMIZER_OF, Stage, stages_of
-from lll.models import build_models
 from lll.runs.record import DataFacts
 from lll.schedules import plan_run
-from lll.seeding import derive
 from lll.steps import StepOptions
 from lll.types import DataSet, EpochPlan, ImageSet, UserError
 
@@ -64,15 +63,35 @@ class Prepared:
         return 0 if epoch < self.config.pretrain_epochs else len(self.stages) - 1
 
 
+def plan_rows(prepared: Prepared) -> list[dict[str, Any]]:
+    """The plan as one dictionary per epoch: what is known when, and the learning rates."""
+    rows = []
+    for plan in prepared.plan:
+        known = prepared.known(plan.epoch)
+        total = len(known.labelled) + len(known.unlabelled)
+        rows.append(
+            {
+                "epoch": plan.epoch,
+                "classes": plan.classes,
+                "labels_known": len(known.labelled),
+                "unlabelled": len(known.unlabelled),
+                "label_rate": len(known.labelled) / max(total, 1),
+                "contrastive_rate": plan.contrastive_rate,
+                "probe_rate": plan.probe_rate,
+                "steps": [step.name for step in prepared.stages[prepared.stage(plan.epoch)]],
+            }
+        )
+    return rows
+
+
 def prepare(config: RunConfig, data: DataSet) -> Prepared:
     """Check ``config`` against ``data`` and lay out the run; nothing is written.
 
-    Raises UserError for an unknown method, rule or encoder, an unusable device, more
-    classes than the data has, a class without a labelled training image, or no images.
+    Raises UserError for an unknown method or rule, an unusable device, more classes than
+    the data has, a class without a labelled training image, or no images.
     """
     device = pick_device(config.device)
     stages = stages_of(config.method, config.rule)
-    build_models(**network_of(config, len(data.class_names)))  # fails now, not after an hour
     if not len(data.train):
         raise UserError(f"data {data.name!r} has no training images")
     counts = np.bincount(data.train.labels[data.train.labels >= 0], minlength=len(data.class_names))
@@ -140,18 +159,6 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {name!r} cannot be used ({reason}): try --device cpu") from None
     return device
-
-
-def network_of(config: RunConfig, classes: int) -> dict[str, object]:
-    """The arguments of `build_models` for ``config``."""
-    return {
-        "encoder": config.encoder,
-        "classes": classes,
-        "image_size": config.image_size,
-        "width": config.width,
-        "activation": config.activation,
-        "seed": derive(config.seed, "weights"),
-    }
 
 
 def build_optimizers(config: RunConfig, modules: nn.ModuleDict) -> dict[str, torch.optim.Adam]:

@@ -95,7 +95,7 @@ def plan_run(
     Raises UserError if more classes are asked for than the data's ``class_count``.
     """
     classes = classes_of_data(classes, class_count)
-    plan = [
+    return [
         EpochPlan(
             epoch=epoch,
             classes=int(value_at(classes, CLASSES, epoch, epochs) + 1e-9),
@@ -106,7 +106,6 @@ def plan_run(
         )
         for epoch in range(epochs)
     ]
-    return plan
 
 
 def classes_of_data(schedule: Schedule, class_count: int) -> Schedule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lll.augment import unit_floats
 from lll.config import RunConfig
-from lll.data import load_data
+from lll.data import SOURCES, load_data
 from lll.data.batches import BatchIndex, epoch_batches
 from lll.evaluate.accuracy import accuracy
-from lll.methods import OPTIMIZER_OF, Step
-from lll.models import build_models, reset_module
-from lll.prepare import Prepared, Split, build_optimizers, network_of, prepare
+from lll.methods import OPTIMIZER_OF, Step, stages_of
+from lll.models import reset_module
+from lll.predict import CUSTOM_ENCODER, fill, modules_of, predict_logits
+from lll.prepare import Prepared, Split, build_optimizers, pick_device, prepare
 from lll.runs.checkpoint import Checkpoint, Position, go_back, load_checkpoint, save_checkpoint
 from lll.runs.record import (
     Run,
@@ -34,8 +34,6 @@ from lll.runs.record import (
 from lll.seeding import derive, torch_generator
 from lll.steps import Batch, StepResult, gradients_only_to
 from lll.types import DataSet, EpochPlan, LabelEvent, UserError
-
-EVALUATION_BATCH = 2000  # images
 
 
 class RunStopped(Exception):  # noqa: N818 - nothing went wrong
@@ -55,7 +53,7 @@ class Learner:
 
     modules: nn.ModuleDict
     optimizers: dict[str, torch.optim.Adam]
-    position: Position = Position(0)
+    position: Position
     trace: dict[str, list[Tensor]] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -94,6 +92,9 @@ def train(
     (True, 1)
     """
     config, pretrained = _with_source(config)
+    if encoder is not None:
+        config = config.model_copy(update={"encoder": CUSTOM_ENCODER})
+    config = config.model_copy(update={"data": _absolute(config.data)})
     prepared = prepare(config, data or _load(config))
     learner = _begin(prepared, encoder)
     if pretrained is not None:
@@ -131,7 +132,7 @@ def resume(
     if saved is not None:
         if checkpoint != "latest":
             go_back(run.path, checkpoint)
-        _restore(learner, saved)
+        _restore(learner, saved, str(run.path))
     elif run.config.from_run is not None:
         raise UserError(f"{run.path}: has no checkpoint: begin it anew with --overwrite")
     run = cut_back(run, learner.position.epoch)
@@ -161,9 +162,7 @@ def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
     return load_run(run.path)
 
 
-def _train_epoch(
-    prepared: Prepared, learner: Learner, run: Run, watch: Watch, epoch: int
-) -> None:
+def _train_epoch(prepared: Prepared, learner: Learner, run: Run, watch: Watch, epoch: int) -> None:
     """Every minibatch of ``epoch`` from the learner's position on, each through every step."""
     config, plan = prepared.config, prepared.plan[epoch]
     stage = prepared.stage(epoch)
@@ -234,12 +233,9 @@ def _record(learner: Learner, step: Step, result: StepResult | None) -> None:
 
 
 def _begin(prepared: Prepared, encoder: nn.Module | None) -> Learner:
-    network = network_of(prepared.config, len(prepared.facts.class_names))
-    if encoder is not None:
-        network["encoder"] = encoder
-    modules = build_models(**network)
-    modules = modules.to(prepared.device, memory_format=torch.channels_last)
-    return Learner(modules, build_optimizers(prepared.config, modules))
+    modules = modules_of(prepared.config, len(prepared.facts.class_names), encoder)
+    modules = modules.to(prepared.device)
+    return Learner(modules, build_optimizers(prepared.config, modules), Position(0))
 
 
 def _begin_stage(prepared: Prepared, learner: Learner, stage: int) -> None:
@@ -269,18 +265,8 @@ def _to_device(prepared: Prepared, index: BatchIndex) -> Batch:
     )
 
 
-def predict(modules: nn.ModuleDict, images: Tensor) -> Iterator[Tensor]:
-    """Logits [m, classes] of uint8 ``images`` [n, h, w, 3], a batch of m after the other."""
-    was_training = modules.training
-    modules.eval()
-    with torch.inference_mode():
-        for part in images.split(EVALUATION_BATCH):
-            yield modules["probe"](modules["encoder"](unit_floats(part.permute(0, 3, 1, 2))))
-    modules.train(was_training)
-
-
 def _predicted(learner: Learner, split: Split) -> NDArray[np.int64]:
-    labels = [logits.argmax(dim=1) for logits in predict(learner.modules, split.images)]
+    labels = [logits.argmax(dim=1) for logits in predict_logits(learner.modules, split.images)]
     return torch.cat([torch.empty(0, dtype=torch.int64), *(part.cpu() for part in labels)]).numpy()
 
 
@@ -354,14 +340,10 @@ def _checkpoint(config: RunConfig, learner: Learner) -> Checkpoint:
     )
 
 
-def _restore(learner: Learner, saved: Checkpoint) -> None:
-    try:
-        learner.modules.load_state_dict(dict(saved.weights))
-        for name, optimizer in learner.optimizers.items():
-            optimizer.load_state_dict(saved.optimizers[name])
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the checkpoint does not fit this encoder: {reason}") from None
+def _restore(learner: Learner, saved: Checkpoint, where: str) -> None:
+    fill(learner.modules, dict(saved.weights), where)
+    for name, optimizer in learner.optimizers.items():
+        optimizer.load_state_dict(saved.optimizers[name])
     learner.position, learner.seconds = saved.position, saved.seconds
     device = next(learner.modules.parameters()).device
     learner.trace = {name: list(values.to(device)) for name, values in saved.trace.items()}
@@ -385,5 +367,18 @@ def _with_source(config: RunConfig) -> tuple[RunConfig, dict[str, Tensor] | None
     return config, weights
 
 
+def check_names(config: RunConfig) -> None:
+    """UserError for an unknown method, rule, encoder or device, before any data is read."""
+    stages_of(config.method, config.rule)
+    modules_of(config, classes=1)
+    pick_device(config.device)
+
+
 def _load(config: RunConfig) -> DataSet:
     return load_data(config.data, image_size=config.image_size, test_share=config.test_share)
+
+
+def _absolute(data: str) -> str:
+    """``data`` as a run remembers it: a path from the root, any other name as it is."""
+    path = Path(data).expanduser()
+    return str(path.absolute()) if data not in SOURCES and path.exists() else data

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.losses.cases import assert_close, normal, value_and_gradients
 from tests.reference import slow_losses as slow
 
-from lll.losses.contrast import CONTRASTS, info_nce, nt_xent
+from lll.losses.contrast import CONTRASTS, NORM_EPSILON, info_nce, nt_xent
 from lll.types import UserError
 
 both = pytest.mark.parametrize("name", sorted(CONTRASTS))
@@ -162,3 +162,15 @@ def test_temperature_must_be_positive(name, temperature):
 def test_gradient_passes_a_numerical_check(name):
     first, second = (x.requires_grad_() for x in views(3, 4))
     torch.autograd.gradcheck(lambda a, b: CONTRASTS[name](a, b, 0.5)[0], (first, second))
+
+
+@both
+def test_dead_projection_has_a_bounded_gradient(name):
+    first, second = views(4, 3)
+    first[0] = 0
+    _, by_first, _ = value_and_gradients(
+        lambda a, b: CONTRASTS[name](a, b, TEMPERATURE)[0], first, second
+    )
+    # No entry of a unit vector is above 1, and the softmax errors of a row sum to at most 2,
+    # forth and back.
+    assert 0 < by_first[0].abs().max() <= 4 / (TEMPERATURE * NORM_EPSILON)

@@ -27,13 +27,14 @@ def build_models(
     """The modules of a run: ``encoder``, ``projection``, ``probe`` and ``pseudo_probe``.
 
     ``encoder`` is a name in `ENCODERS` or any module from [n, 3, s, s] floats to [n, d];
-    a module that is given keeps its weights. The rest are drawn from ``seed``.
+    a module that is given keeps its weights. The rest are drawn from ``seed``. Weights of
+    convolutions lie channels-last in memory, as images do.
     """
     with _weights_from(seed):
         if isinstance(encoder, str):
             encoder = build_encoder(encoder, image_size, width, activation)
         features = encoding_width(encoder, image_size)
-        return nn.ModuleDict(
+        modules = nn.ModuleDict(
             {
                 "encoder": encoder,
                 "projection": projection_head(
@@ -43,14 +44,17 @@ def build_models(
                 "pseudo_probe": linear_probe(features, classes),
             }
         )
+    # torch's type stubs do not know this overload.
+    return modules.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def reset_module(module: nn.Module, seed: int) -> None:
     """Draw the weights of ``module`` anew from ``seed``."""
     with _weights_from(seed):
         for part in module.modules():
-            if hasattr(part, "reset_parameters"):
-                part.reset_parameters()
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
 
 
 @contextmanager

@@ -16,6 +16,8 @@ def classify(
     """Softmax cross-entropy of the probe's logits; None if the batch has no labelled image."""
     if not len(batch.targets):
         return None
-    logits = modules["probe"](modules["encoder"](random_views(batch.labelled, options.weak, generator)))
+    logits = modules["probe"](
+        modules["encoder"](random_views(batch.labelled, options.weak, generator))
+    )
     right = (logits.detach().argmax(dim=1) == batch.targets).float().mean()
     return StepResult(cross_entropy(logits, batch.targets)[None], {"train_accuracy": right})

@@ -1,0 +1,37 @@
+# Thin: each target is one command that you could type yourself.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-slow check install clean
+
+demo: .venv/lll  ## train on the embedded digits, under two minutes
+	$(BIN)/lll train --data digits --method gradual --out runs/demo --overwrite
+
+test: .venv/dev  ## the fast tests
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/dev  ## the tests that take minutes
+	$(PYTEST) -m slow
+
+check: .venv/dev  ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: .venv/dev
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/lll: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info src/*.egg-info

@@ -1,0 +1,139 @@
+"""Using a trained run: logits for images in memory, classes and probabilities for files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lll.augment import unit_floats
+from lll.config import RunConfig
+from lll.data.images import decode_all, is_image
+from lll.models import build_models
+from lll.runs.checkpoint import load_checkpoint
+from lll.runs.record import Run
+from lll.seeding import derive
+from lll.types import Skipped, UserError
+
+BATCH = 2000  # images evaluated at once
+CUSTOM_ENCODER = "custom"
+"""What a run's configuration calls an encoder that the caller brought."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class that an image file most probably shows; probability in [0, 1]."""
+
+    path: str
+    class_name: str
+    probability: float
+
+
+def modules_of(config: RunConfig, classes: int, encoder: nn.Module | None = None) -> nn.ModuleDict:
+    """The modules that ``config`` describes, with fresh weights, for ``classes`` classes.
+
+    ``encoder`` stands in for the one that ``config.encoder`` names.
+    """
+    if encoder is None and config.encoder == CUSTOM_ENCODER:
+        raise UserError("this run was trained with an encoder of your own: pass it as encoder=")
+    return build_models(
+        encoder=config.encoder if encoder is None else encoder,
+        classes=classes,
+        image_size=config.image_size,
+        width=config.width,
+        activation=config.activation,
+        seed=derive(config.seed, "weights"),
+    )
+
+
+def fill(modules: nn.ModuleDict, weights: dict[str, Tensor], where: str) -> None:
+    """Load a checkpoint's ``weights`` into ``modules``; UserError if they do not fit."""
+    try:
+        modules.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{where}: the checkpoint does not fit this encoder: {reason}") from None
+
+
+def load_modules(
+    run: Run, *, encoder: nn.Module | None = None, checkpoint: str = "chosen"
+) -> nn.ModuleDict:
+    """The trained modules of ``run``, on the CPU and in evaluation mode.
+
+    ``checkpoint`` is ``chosen`` (best on validation; the latest where there is no
+    validation), ``latest`` or a name. ``encoder`` is needed if the run was trained with one
+    of the caller's own. Raises UserError without a checkpoint or with a corrupt one.
+    """
+    saved = load_checkpoint(run.path, checkpoint)
+    if saved is None and checkpoint == "chosen":
+        saved = load_checkpoint(run.path, "latest")
+    if saved is None:
+        raise UserError(f"{run.path}: has no checkpoint yet: train it first")
+    modules = modules_of(run.config, len(run.data.class_names), encoder)
+    fill(modules, dict(saved.weights), str(run.path))
+    return modules.eval()
+
+
+def predict_logits(modules: nn.ModuleDict, images: Tensor) -> Iterator[Tensor]:
+    """Logits [m, classes] of uint8 ``images`` [n, h, w, 3], batch after batch of m."""
+    was_training = modules.training
+    modules.eval()
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
+            yield modules["probe"](modules["encoder"](unit_floats(part.permute(0, 3, 1, 2))))
+    modules.train(was_training)
+
+
+def predict_files(
+    run: Run, paths: Sequence[str | Path], *, checkpoint: str = "chosen", strict: bool = False
+) -> tuple[list[Prediction], tuple[Skipped, ...]]:
+    """Predictions for image files, and for the images in folders, with those skipped.
+
+    Raises UserError for a path that is not there, and with ``strict`` for an image that
+    cannot be read.
+    """
+    files = [file for path in paths for file in _image_files(Path(path))]
+    modules = load_modules(run, checkpoint=checkpoint)
+    predictions: list[Prediction] = []
+    skipped: tuple[Skipped, ...] = ()
+    for start in range(0, len(files), BATCH):
+        part = files[start : start + BATCH]
+        images, kept, missed = decode_all(
+            [str(file) for file in part],
+            [file.read_bytes for file in part],
+            run.config.image_size,
+            strict=strict,
+        )
+        skipped += missed
+        names = [str(file) for file, keep in zip(part, kept, strict=True) if keep]
+        for name, probabilities in zip(names, _probabilities(modules, images), strict=True):
+            best = int(np.argmax(probabilities))
+            predictions.append(
+                Prediction(name, run.data.class_names[best], float(probabilities[best]))
+            )
+    return predictions, skipped
+
+
+def _probabilities(modules: nn.ModuleDict, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    parts = [
+        logits.softmax(dim=1).numpy()
+        for logits in predict_logits(modules, torch.from_numpy(images))
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def _image_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.is_file() and is_image(file.name))
+        if not found:
+            raise UserError(f"{path}: holds no image file")
+        return found
+    if not path.is_file():
+        raise UserError(f"{path}: no such image or folder")
+    return [path]
