@@ -58,7 +58,8 @@ def main() -> None:
     except UserError as error:
         sys.exit(_complain(str(error), 2))
     except _UsageError as error:
-        sys.exit(_complain(f"{_usage_line(error)} (see `lll --help`)", 2))
+        message = _usage_line(error)
+        sys.exit(_complain(f"{message} (see `lll --help`)", 2) if message else 2)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(_complain("interrupted", 130))
     except BrokenPipeError:

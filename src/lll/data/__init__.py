@@ -1,0 +1,10 @@
+"""Data: sources, splits, the reveal of labels, and batches.
+
+The public face of the sources; heavy imports happen when a source is read.
+"""
+
+from lll.data.arrays import from_arrays
+from lll.data.cifar import Progress
+from lll.data.sources import KINDS, SOURCES, describe, fetch, load_data
+
+__all__ = ["KINDS", "SOURCES", "Progress", "describe", "fetch", "from_arrays", "load_data"]

@@ -1,0 +1,121 @@
+"""A zip read member by member in memory: nothing is ever extracted to disk."""
+
+from __future__ import annotations
+
+import re
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from lll.data.assemble import SPLITS
+from lll.data.files import Files, make_files
+from lll.data.images import MAX_FILE_BYTES, Reader, UnreadableError
+from lll.types import UserError
+
+# A million small images is a large archive; the directory of one takes about 0.5 GB of memory.
+MAX_MEMBERS = 1_000_000
+MAX_TOTAL_BYTES = 64 * 2**30
+# Deflate reaches 1000:1 on zeros; uncompressed drawings stay well under 200:1.
+MAX_RATIO = 200
+# Below this an archive can do no harm, whatever its ratio.
+RATIO_FROM_BYTES = 16 * 2**20
+# The only methods whose decompression zipfile bounds; the others are rare in practice.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[Files]:
+    """The files of a zip, readable until the context ends; a single top folder is looked into.
+
+    Raises UserError for a damaged or encrypted zip, for links and special files, for paths
+    that leave the archive, and for more members, bytes or compression than the limits.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f"{path} is not a readable zip: {error}: make it again") from error
+    with archive:
+        members = archive.infolist()
+        _check_limits(members, path)
+        for member in members:
+            _check_member(member, path)
+        for name, count in Counter(m.filename for m in members).most_common(1):
+            if count > 1:
+                raise UserError(f"{path} holds {name!r} {count} times: make the zip again")
+        readers = {m.filename: _reader(archive, m) for m in members if not m.is_dir()}
+        folders = {m.filename.rstrip("/") for m in members if m.is_dir()}
+        yield _unwrap(make_files(str(path), readers, folders))
+
+
+def _check_limits(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise UserError(f"{path} has {len(members)} members, more than {MAX_MEMBERS}: unpack it")
+    total = sum(member.file_size for member in members)
+    if total > MAX_TOTAL_BYTES:
+        raise UserError(f"{path} unpacks to {total} bytes, more than {MAX_TOTAL_BYTES}: unpack it")
+    packed = sum(member.compress_size for member in members)
+    if total > RATIO_FROM_BYTES and total > MAX_RATIO * packed:
+        raise UserError(
+            f"{path} unpacks to {total // max(packed, 1)} times its size, more than {MAX_RATIO}:"
+            " it looks like a zip bomb; unpack it yourself if you trust it"
+        )
+
+
+def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
+    name = member.orig_filename  # zipfile cuts ``filename`` at a NUL
+    parts = PurePosixPath(name).parts
+    if "\\" in name or "\0" in name or re.match(r"[A-Za-z]:", name):
+        raise UserError(f"{path}: member {name!r} is no plain path: make the zip again with '/'")
+    if name.startswith("/") or ".." in parts or not parts:
+        raise UserError(f"{path}: member {name!r} leaves the archive: do not trust this zip")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise UserError(
+            f"{path}: member {name!r} is a link or a special file: make the zip with plain files"
+        )
+    if member.flag_bits & 0x1:
+        raise UserError(f"{path}: member {name!r} is encrypted: make the zip without a password")
+    if member.compress_type not in METHODS:
+        raise UserError(
+            f"{path}: member {name!r} uses compression method {member.compress_type}:"
+            " make the zip with the usual one, deflate"
+        )
+
+
+def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Reader:
+    def read() -> bytes:
+        if member.file_size > MAX_FILE_BYTES:
+            raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
+        try:
+            with archive.open(member) as stream:
+                # An explicit count bounds the memory even where the declared size lies.
+                return stream.read(member.file_size + 1)
+        # ValueError for a name that is not UTF-8, RuntimeError for a flag of encryption.
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+            raise UnreadableError("damaged in the zip") from error
+
+    return read
+
+
+def _unwrap(files: Files) -> Files:
+    """The tree inside a single top folder that itself holds class folders or a CSV."""
+    tops = {path.split("/")[0] for path in (*files.images, *files.tables, *files.folders)}
+    if len(tops) != 1:
+        return files
+    top = next(iter(tops))
+    prefix = top + "/"
+    holds_more = any(f.startswith(prefix) for f in files.folders) or any(
+        path.count("/") == 1 for path in files.tables
+    )
+    if top not in files.folders or top.lower() in SPLITS or not holds_more:
+        return files
+    return Files(
+        f"{files.where}/{top}",
+        {path.removeprefix(prefix): reader for path, reader in files.images.items()},
+        {path.removeprefix(prefix): reader for path, reader in files.tables.items()},
+        frozenset(f.removeprefix(prefix) for f in files.folders if f != top),
+    )

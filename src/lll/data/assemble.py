@@ -1,0 +1,131 @@
+"""From rows to a DataSet: class names, the test share, and the checks every source needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lll.data.images import check_size
+from lll.types import UNLABELLED, DataSet, ImageSet, Skipped, UserError
+
+# Folder names, file-name prefixes and cells that say which split an image is in.
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every source is asked for: pixels per side, test share in [0, 1), strictness."""
+
+    image_size: int = 32
+    test_share: float = 0.2
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        check_size(self.image_size)
+        if not 0 <= self.test_share < 1:
+            raise UserError(f"test_share is {self.test_share}: choose a share from 0 up to below 1")
+
+
+def encode(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Sorted class names and the index int64 [n] of each label; "" becomes -1."""
+    names = tuple(sorted(set(labels) - {""}))
+    index = {"": UNLABELLED} | {name: i for i, name in enumerate(names)}
+    return names, np.array([index[label] for label in labels], dtype=np.int64)
+
+
+def encode_numbers(
+    numbers: NDArray[np.int64], where: str
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Classes named by the integers that occur, in their order; -1 stays unlabelled."""
+    values = np.unique(numbers[numbers != UNLABELLED])
+    if len(values) and values[0] < UNLABELLED:
+        raise UserError(f"{where} has label {values[0]}: the only negative label is -1, unlabelled")
+    indices = np.searchsorted(values, numbers).astype(np.int64)
+    return tuple(str(v) for v in values), np.where(numbers == UNLABELLED, UNLABELLED, indices)
+
+
+def check_class_names(names: Iterable[object], where: str) -> tuple[str, ...]:
+    """The names as a tuple of distinct, non-empty strings, else UserError naming ``where``."""
+    out = tuple(str(name) for name in names)
+    if "" in out:
+        raise UserError(f"{where}: class name {out.index('')} is empty: give every class a name")
+    if len(set(out)) < len(out):
+        twice = next(name for name in out if out.count(name) > 1)
+        raise UserError(f"{where}: class name {twice!r} stands twice: make the names distinct")
+    return out
+
+
+def check_labels(labels: NDArray[np.int64], classes: int, where: str) -> None:
+    """UserError unless every label is -1 or an index into the class names."""
+    bad = np.flatnonzero((labels < UNLABELLED) | (labels >= classes))
+    if len(bad):
+        raise UserError(
+            f"{where}: row {bad[0]} has label {labels[bad[0]]}, which is neither -1 (unlabelled)"
+            f" nor one of the {classes} classes: correct the label or the class names"
+        )
+
+
+def row_ids(prefix: str, count: int, start: int = 0) -> NDArray[np.str_]:
+    """``prefix/00000`` ...: ids [count] for sources whose rows have no name of their own."""
+    return np.array([f"{prefix}/{i:05d}" for i in range(start, start + count)], dtype=np.str_)
+
+
+def assemble(
+    name: str,
+    class_names: tuple[str, ...],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    ids: NDArray[np.str_],
+    splits: NDArray[np.str_],
+    *,
+    test_share: float,
+    skipped: tuple[Skipped, ...] = (),
+) -> DataSet:
+    """A DataSet from rows: images [n, h, w, 3], labels [n], ids [n], splits [n].
+
+    A split is ``train``, ``test``, ``validation`` or "" for not said. The test images are
+    those of ``test``; without any, those of ``validation``; without any, ``test_share`` of
+    each class, chosen by id once and for all. Unlabelled images always train, and so do
+    validation images where there is a test split.
+
+    Raises UserError for no images, no classes, no training images, or an id that is not unique.
+    """
+    if len(labels) == 0:
+        first = f": {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+        raise UserError(f"{name} has no readable image ({len(skipped)} skipped{first})")
+    if not class_names:
+        raise UserError(f"{name} has no label at all: label at least one image of each class")
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) < len(ids):
+        raise UserError(
+            f"{name}: id {str(unique[counts.argmax()])!r} stands twice: make ids unique"
+        )
+    test = _choose_test(labels, ids, splits, test_share)
+    if test.all():
+        raise UserError(f"{name} has test images only: add training images")
+    rows = ImageSet(images, labels, ids)
+    return DataSet(name, class_names, rows.take(~test), rows.take(test), skipped)
+
+
+def _choose_test(
+    labels: NDArray[np.int64], ids: NDArray[np.str_], splits: NDArray[np.str_], share: float
+) -> NDArray[np.bool_]:
+    from lll.data.splits import set_aside  # imports torch by way of the seeds
+
+    for split in ("test", "validation"):
+        chosen = (splits == split) & (labels != UNLABELLED)
+        if chosen.any():
+            return np.asarray(chosen)
+    return set_aside(ids, labels, share, 0, "test")

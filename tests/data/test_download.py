@@ -1,0 +1,257 @@
+"""CIFAR archives: fetched from a server of this test, checked, cached and read."""
+
+import dataclasses
+import hashlib
+import io
+import socket
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from lll.data import cifar, describe
+from lll.data.assemble import Options
+from lll.data.cifar import Archive, Member, fetch_archive, load_archive
+from lll.types import UserError
+
+NAMES = ("cat", "dog", "eel")
+MEMBERS = (
+    Member("bin/one.bin", "train", 6),
+    Member("bin/two.bin", "train", 3),
+    Member("bin/t.bin", "test", 4),
+)
+
+
+def records(member: Member, label_bytes: int) -> bytes:
+    """Rows whose red plane counts up by columns, with labels 0, 1, 2, 0 ..."""
+    rows = []
+    for i in range(member.records):
+        planes = np.zeros((3, 32, 32), dtype=np.uint8)
+        planes[0] = np.arange(32)
+        planes[1] = np.arange(32)[:, None]
+        planes[2] = i
+        rows.append(bytes([99] * (label_bytes - 1) + [i % 3]) + planes.tobytes())
+    return b"".join(rows)
+
+
+def tar_gz(contents: dict[str, bytes], specials: tuple[tarfile.TarInfo, ...] = ()) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, data in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        for info in specials:
+            tar.addfile(info)
+    return out.getvalue()
+
+
+def make_contents(label_bytes: int = 1) -> dict[str, bytes]:
+    names = ("\n".join(NAMES) + "\n\n").encode()
+    binary = {member.path: records(member, label_bytes) for member in MEMBERS}
+    return {"bin/readme.html": b"hello", "bin/names.txt": names, **binary}
+
+
+BODY = tar_gz(make_contents())
+
+
+class Server:
+    """Serves what ``answers`` say, one after another, the last one for good.
+
+    An answer is (body, declared length or None for the true one).
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[bytes, int | None]] = [(BODY, None)]
+        self.requests = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.requests += 1
+                body, length = outer.answers[min(outer.requests, len(outer.answers)) - 1]
+                if not body:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body) if length is None else length))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/tiny.tar.gz"
+
+    def __enter__(self) -> "Server":
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.shutdown()
+        self.thread.join()
+        self.http.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as running:
+        yield running
+
+
+def archive_at(url: str, body: bytes = BODY, **changes) -> Archive:
+    archive = Archive("tiny", url, hashlib.sha256(body).hexdigest(), "bin/names.txt", MEMBERS)
+    return dataclasses.replace(archive, **changes)
+
+
+def stored(tmp_path, body: bytes, **changes) -> Archive:
+    """An archive that is already in the cache."""
+    (tmp_path / "tiny.tar.gz").write_bytes(body)
+    return archive_at("http://127.0.0.1:1/tiny.tar.gz", body, **changes)
+
+
+def test_fetched_once_and_read(server, tmp_path):
+    archive = archive_at(server.url)
+    data = load_archive(archive, Options(), tmp_path / "cache")
+    assert data.class_names == NAMES
+    assert data.train.ids.tolist() == [f"tiny/train/{i:05d}" for i in range(9)]
+    assert data.test.ids.tolist() == [f"tiny/test/{i:05d}" for i in range(4)]
+    assert data.train.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2]
+    assert data.train.images.dtype == np.uint8
+    assert data.train.images[7, 5, 20].tolist() == [20, 5, 1]  # column, row, record
+    assert server.requests == 1
+    again = load_archive(archive, Options(), tmp_path / "cache")
+    assert server.requests == 1
+    np.testing.assert_array_equal(again.train.images, data.train.images)
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["tiny.tar.gz"]
+    assert describe(again)["test"] == 4
+
+
+def test_the_second_label_byte_can_be_the_one(tmp_path):
+    archive = stored(tmp_path, tar_gz(make_contents(2)), label_bytes=2, label_at=1)
+    assert load_archive(archive, Options(), tmp_path).test.labels.tolist() == [0, 1, 2, 0]
+
+
+def test_resized_on_demand(tmp_path):
+    data = load_archive(stored(tmp_path, BODY), Options(image_size=16), tmp_path)
+    assert data.train.images.shape == (9, 16, 16, 3)
+
+
+def test_progress_ends_at_the_total(server, tmp_path):
+    calls = []
+    fetch_archive(archive_at(server.url), tmp_path, lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (len(BODY), len(BODY))
+    assert all(done <= total for done, total in calls)
+
+
+def test_the_default_cache_is_looked_up_when_called(server, tmp_path, monkeypatch):
+    import pooch
+
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
+    assert fetch_archive(archive_at(server.url)) == tmp_path / "lll" / "tiny.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((BODY[: len(BODY) // 2], len(BODY)), "could not be fetched"),  # the connection breaks
+        ((BODY[: len(BODY) // 2], None), "wrong checksum"),  # cut cleanly
+        ((BODY + b"x", None), "wrong checksum"),
+        ((b"", None), "could not be fetched"),  # 404
+    ],
+)
+def test_a_bad_download_leaves_nothing_and_the_next_starts_clean(server, tmp_path, answer, message):
+    server.answers = [answer, (BODY, None)]
+    archive = archive_at(server.url)
+    with pytest.raises(UserError, match=message) as error:
+        load_archive(archive, Options(), tmp_path)
+    assert server.url in str(error.value)
+    assert "fetched anew" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+    assert len(load_archive(archive, Options(), tmp_path).train) == 9
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize("bad", [b"", b"rubbish", BODY[:-1]])
+def test_a_bad_cached_file_is_fetched_anew(server, tmp_path, bad):
+    (tmp_path / "tiny.tar.gz").write_bytes(bad)
+    assert fetch_archive(archive_at(server.url), tmp_path).read_bytes() == BODY
+    assert server.requests == 1
+
+
+def test_without_network_the_remedies_are_named(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    archive = archive_at(f"http://127.0.0.1:{port}/tiny.tar.gz")
+    with pytest.raises(UserError, match="use --data digits") as error:
+        load_archive(archive, Options(), tmp_path)
+    assert str(tmp_path / "tiny.tar.gz") in str(error.value)
+    (tmp_path / "tiny.tar.gz").write_bytes(BODY)  # put there by hand
+    assert len(load_archive(archive, Options(), tmp_path).train) == 9
+
+
+def test_a_cache_that_cannot_be_written_is_named(server, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"file cannot be written .*another cache"):
+        fetch_archive(archive_at(server.url), tmp_path / "file")
+
+
+def link(kind: bytes) -> tarfile.TarInfo:
+    info = tarfile.TarInfo("bin/t.bin")
+    info.type = kind
+    info.linkname = "bin/one.bin"
+    return info
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_member_that_is_no_plain_file_is_refused(tmp_path, kind):
+    contents = make_contents()
+    del contents["bin/t.bin"]
+    archive = stored(tmp_path, tar_gz(contents, (link(kind),)))
+    with pytest.raises(UserError, match=r"bin/t\.bin is not a plain file"):
+        load_archive(archive, Options(), tmp_path)
+
+
+def test_other_members_are_never_touched(tmp_path):
+    contents = {"../../evil": b"x", "/etc/evil": b"x", **make_contents()}
+    load_archive(stored(tmp_path, tar_gz(contents)), Options(), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bin/t.bin": b"short"}, r"bin/t\.bin has 5 bytes instead of 12292"),
+        ({"bin/t.bin": None}, r"lacks bin/t\.bin"),
+        ({"bin/names.txt": None}, r"lacks bin/names\.txt"),
+        ({"bin/names.txt": b"cat\n"}, "row 1 has label 1"),
+        ({"bin/names.txt": b"cat\ncat\neel\n"}, "'cat' stands twice"),
+        ({"bin/names.txt": b"x" * 100_000}, "a short list"),
+    ],
+)
+def test_a_wrong_layout_is_named(tmp_path, change, message):
+    contents = {k: v for k, v in (make_contents() | change).items() if v is not None}
+    with pytest.raises(UserError, match=message):
+        load_archive(stored(tmp_path, tar_gz(contents)), Options(), tmp_path)
+
+
+def test_a_file_that_is_no_archive_is_named(tmp_path):
+    for body in (b"nothing", BODY[: len(BODY) // 2]):
+        with pytest.raises(UserError, match=r"tiny\.tar\.gz is damaged"):
+            load_archive(stored(tmp_path, body), Options(), tmp_path)
+
+
+@pytest.mark.parametrize(("archive", "train"), [(cifar.CIFAR10, 50_000), (cifar.CIFAR100, 50_000)])
+def test_the_real_archives_are_described_in_full(archive, train):
+    assert sum(m.records for m in archive.members if m.split == "train") == train
+    assert sum(m.records for m in archive.members if m.split == "test") == 10_000
+    assert len(archive.sha256) == 64
+    assert archive.file_name.endswith("-binary.tar.gz")
