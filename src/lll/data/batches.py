@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,4 +53,4 @@ def epoch_batches(
 def _shares(pool: NDArray[np.intp], steps: int) -> list[NDArray[np.intp]]:
     """``pool`` cut into ``steps`` parts that differ by one at most, spread over the steps."""
     cuts = np.arange(steps + 1) * len(pool) // max(steps, 1)
-    return [pool[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [pool[a:b] for a, b in pairwise(cuts)]
