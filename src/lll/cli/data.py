@@ -1,0 +1,68 @@
+"""``lll data fetch`` and ``lll data info``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lll.cli.flags import Cache, Json, Strict
+from lll.cli.show import download_bar, say_json
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")], cache: Cache = None
+) -> None:
+    """Download a data set once, check it, and keep it for every later command."""
+    from lll import data
+
+    with download_bar(name, quiet=False) as progress:
+        path = data.fetch(name, cache, progress)
+    print(path)  # noqa: T201
+
+
+def info(
+    source: Annotated[str, typer.Argument(metavar="NAME_OR_PATH")],
+    image_size: Annotated[int, typer.Option(help="Side in pixels to resize to.")] = 32,
+    test_share: Annotated[float, typer.Option(help="Share for test if there is no split.")] = 0.2,
+    strict: Strict = False,
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is in a data set: classes, counts, and the images that cannot be read."""
+    from lll.data import describe, load_data
+
+    with download_bar(source, quiet=as_json) as progress:
+        data = load_data(
+            source,
+            cache=cache,
+            image_size=image_size,
+            test_share=test_share,
+            strict=strict,
+            progress=progress,
+        )
+    facts = describe(data)
+    if as_json:
+        say_json(facts)
+    else:
+        _say_info(facts)
+
+
+def _say_info(facts: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    console = Console()
+    height, width, _ = facts["image_shape"]
+    console.print(
+        f"{facts['name']}: {facts['train']} training images ({facts['unlabelled']} without a "
+        f"label), {facts['test']} test images, {width}x{height} pixels, "
+        f"{facts['bytes'] / 2**20:.1f} MiB",
+        highlight=False,
+    )
+    table = Table("class", "training", "test")
+    for row in facts["classes"]:
+        table.add_row(row["name"], str(row["train"]), str(row["test"]))
+    console.print(table)
+    for skip in facts["skipped"]:
+        console.print(f"skipped {skip['path']}: {skip['reason']}", highlight=False, markup=False)
