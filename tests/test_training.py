@@ -12,7 +12,7 @@ from lll import DataSet, ImageSet, UserError, Watch, load_run, train
 from lll import training as loop
 from lll.evaluate.accuracy import accuracy
 from lll.methods import METHODS
-from lll.predict import load_modules, predict_logits
+from lll.predict import encode, load_modules
 from lll.prepare import plan_rows, prepare
 
 
@@ -34,7 +34,9 @@ def test_every_method_learns_and_says_so(method, tmp_path):
     run = train(config, tmp_path / "run", data=tiny_data(each=60))
     assert run.finished
     result = run.result
-    assert result["test_accuracy_final"] == run.metrics[-1]["test_accuracy"] > CHANCE_AND_MORE[method]
+    assert (
+        result["test_accuracy_final"] == run.metrics[-1]["test_accuracy"] > CHANCE_AND_MORE[method]
+    )
     best = max(m["validation_accuracy"] for m in run.metrics)
     assert run.metrics[result["chosen_epoch"]]["validation_accuracy"] == best
 
@@ -59,8 +61,8 @@ def test_label_events_are_the_labels_known(gradual):
 def test_reported_accuracy_is_that_of_the_saved_weights(gradual):
     data = tiny_data()
     modules = load_modules(gradual, checkpoint="latest")
-    logits = torch.cat(list(predict_logits(modules, torch.from_numpy(data.test.images))))
-    score = accuracy(logits.argmax(1).numpy(), data.test.labels, range(4), 4)
+    encoded = encode(modules, torch.from_numpy(data.test.images))
+    score = accuracy(encoded.probabilities.argmax(1), data.test.labels, range(4), 4)
     assert score.all == gradual.metrics[-1]["test_accuracy"]
 
 

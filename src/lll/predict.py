@@ -1,4 +1,4 @@
-"""Using a trained run: logits for images in memory, classes and probabilities for files."""
+"""Using a trained run: encodings of images in memory, classes and probabilities for files."""
 
 from __future__ import annotations
 
@@ -79,15 +79,34 @@ def load_modules(
     return modules.eval()
 
 
-def predict_logits(modules: nn.ModuleDict, images: Tensor) -> Iterator[Tensor]:
-    """Logits [m, classes] of uint8 ``images`` [n, h, w, 3], batch after batch of m."""
+def forward(modules: nn.ModuleDict, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Encodings [m, d] and logits [m, classes] of uint8 ``images`` [n, h, w, 3], by batches.
+
+    The view at evaluation is the identity. Nothing is kept for a gradient.
+    """
     was_training = modules.training
     modules.eval()
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
-            yield modules["probe"](modules["encoder"](unit_floats(part.permute(0, 3, 1, 2))))
+            part = images[start : start + BATCH].permute(0, 3, 1, 2)
+            encodings = modules["encoder"](unit_floats(part))
+            yield encodings, modules["probe"](encodings)
     modules.train(was_training)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a run makes of images: ``encodings`` [n, d] and ``probabilities`` [n, classes]."""
+
+    encodings: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+
+def encode(modules: nn.ModuleDict, images: Tensor) -> Encoded:
+    """Encodings and class probabilities of uint8 ``images`` [n, h, w, 3], n at least 1."""
+    parts = [(e.cpu(), logits.softmax(dim=1).cpu()) for e, logits in forward(modules, images)]
+    encodings, probabilities = zip(*parts, strict=True)
+    return Encoded(torch.cat(encodings).numpy(), torch.cat(probabilities).numpy())
 
 
 def predict_files(
@@ -112,20 +131,15 @@ def predict_files(
         )
         skipped += missed
         names = [str(file) for file, keep in zip(part, kept, strict=True) if keep]
-        for name, probabilities in zip(names, _probabilities(modules, images), strict=True):
+        if not names:
+            continue
+        encoded = encode(modules, torch.from_numpy(images))
+        for name, probabilities in zip(names, encoded.probabilities, strict=True):
             best = int(np.argmax(probabilities))
             predictions.append(
                 Prediction(name, run.data.class_names[best], float(probabilities[best]))
             )
     return predictions, skipped
-
-
-def _probabilities(modules: nn.ModuleDict, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    parts = [
-        logits.softmax(dim=1).numpy()
-        for logits in predict_logits(modules, torch.from_numpy(images))
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
 def _image_files(path: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from lll.augment import Strength
 from lll.config import RunConfig
+from lll.data import load_data
 from lll.data.reveal import Known, Reveal, order_of_classes
 from lll.data.splits import set_aside
 from lll.methods import OPTIMIZER_OF, Stage, stages_of
-from lll.runs.record import DataFacts
+from lll.runs.record import DataFacts, Run
 from lll.schedules import plan_run
 from lll.steps import StepOptions
 from lll.types import DataSet, EpochPlan, ImageSet, UserError
@@ -167,6 +168,20 @@ def build_optimizers(config: RunConfig, modules: nn.ModuleDict) -> dict[str, tor
     for name, owner in OPTIMIZER_OF.items():
         owned[owner] += modules[name].parameters()
     return {owner: torch.optim.Adam(p, fused=True) for owner, p in owned.items()}
+
+
+def data_of(config: RunConfig) -> DataSet:
+    """The data set that ``config`` names, as ``config`` wants it."""
+    return load_data(config.data, image_size=config.image_size, test_share=config.test_share)
+
+
+def check_same_data(run: Run, prepared: Prepared) -> None:
+    """UserError if ``prepared`` stands on other data than ``run`` was trained on."""
+    if prepared.facts != replace(run.data, name=prepared.facts.name):
+        raise UserError(
+            f"data {run.config.data!r} is not what {run.path} was trained on: "
+            "its images, ids or labels have changed; begin a new run"
+        )
 
 
 def fingerprint(data: DataSet) -> str:

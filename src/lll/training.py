@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lll.config import RunConfig
-from lll.data import SOURCES, load_data
+from lll.data import SOURCES
 from lll.data.batches import BatchIndex, epoch_batches
 from lll.evaluate.accuracy import accuracy
 from lll.methods import OPTIMIZER_OF, Step, stages_of
 from lll.models import reset_module
-from lll.predict import CUSTOM_ENCODER, fill, modules_of, predict_logits
-from lll.prepare import Prepared, Split, build_optimizers, pick_device, prepare
+from lll.predict import CUSTOM_ENCODER, fill, forward, modules_of
+from lll.prepare import (
+    Prepared,
+    Split,
+    build_optimizers,
+    check_same_data,
+    data_of,
+    pick_device,
+    prepare,
+)
 from lll.runs.checkpoint import Checkpoint, Position, go_back, load_checkpoint, save_checkpoint
 from lll.runs.record import (
     Run,
@@ -95,7 +103,7 @@ def train(
     if encoder is not None:
         config = config.model_copy(update={"encoder": CUSTOM_ENCODER})
     config = config.model_copy(update={"data": _absolute(config.data)})
-    prepared = prepare(config, data or _load(config))
+    prepared = prepare(config, data or data_of(config))
     learner = _begin(prepared, encoder)
     if pretrained is not None:
         learner.modules["encoder"].load_state_dict(pretrained)
@@ -122,12 +130,8 @@ def resume(
     saved = load_checkpoint(run.path, checkpoint)
     if saved is not None:
         check_same_config(run, saved.config)
-    prepared = prepare(run.config, data or _load(run.config))
-    if prepared.facts != replace(run.data, name=prepared.facts.name):
-        raise UserError(
-            f"data {run.config.data!r} is not what {run.path} was trained on: "
-            "its images, ids or labels have changed; begin a new run"
-        )
+    prepared = prepare(run.config, data or data_of(run.config))
+    check_same_data(run, prepared)
     learner = _begin(prepared, encoder)
     if saved is not None:
         if checkpoint != "latest":
@@ -266,7 +270,7 @@ def _to_device(prepared: Prepared, index: BatchIndex) -> Batch:
 
 
 def _predicted(learner: Learner, split: Split) -> NDArray[np.int64]:
-    labels = [logits.argmax(dim=1) for logits in predict_logits(learner.modules, split.images)]
+    labels = [logits.argmax(dim=1) for _, logits in forward(learner.modules, split.images)]
     return torch.cat([torch.empty(0, dtype=torch.int64), *(part.cpu() for part in labels)]).numpy()
 
 
@@ -372,10 +376,6 @@ def check_names(config: RunConfig) -> None:
     stages_of(config.method, config.rule)
     modules_of(config, classes=1)
     pick_device(config.device)
-
-
-def _load(config: RunConfig) -> DataSet:
-    return load_data(config.data, image_size=config.image_size, test_share=config.test_share)
 
 
 def _absolute(data: str) -> str:

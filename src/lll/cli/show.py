@@ -132,32 +132,33 @@ def _display(quiet: bool, as_json: bool, should_stop: Callable[[], bool]) -> Ite
         yield Watch(should_stop=should_stop)
         return
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("", visible=False)
-        total = 0
+    bar = Progress(*columns, transient=True)
+    task = bar.add_task("")
+    total = 0
 
-        def on_plan(prepared: Prepared, run: Run) -> None:
-            nonlocal total
-            total = prepared.config.epochs
-            say_plan(prepared, bar.console)
-            bar.console.print(f"run      {run.path}", highlight=False)
-            if run.metrics:
-                bar.console.print(f"resumed  after {len(run.metrics)} of {total} epochs")
+    def on_plan(prepared: Prepared, run: Run) -> None:
+        nonlocal total
+        total = prepared.config.epochs
+        say_plan(prepared)
+        console = Console()
+        console.print(f"run      {run.path}", highlight=False, soft_wrap=True)
+        if run.metrics:
+            console.print(f"resumed  after {len(run.metrics)} of {total} epochs", highlight=False)
+        bar.start()
 
-        def on_step(epoch: int, step: int, steps: int) -> None:
-            bar.update(
-                task,
-                description=f"epoch {epoch + 1}/{total}",
-                completed=step,
-                total=steps,
-                visible=True,
-            )
+    def on_step(epoch: int, step: int, steps: int) -> None:
+        bar.update(task, description=f"epoch {epoch + 1}/{total}", completed=step, total=steps)
 
-        def on_epoch(metrics: dict[str, Any], seconds: dict[str, float]) -> None:
-            bar.console.print(_epoch_line(metrics, seconds, total), highlight=False, soft_wrap=True)
-            bar.reset(task, visible=False)
+    def on_epoch(metrics: dict[str, Any], seconds: dict[str, float]) -> None:
+        bar.console.print(_epoch_line(metrics, seconds, total), highlight=False, soft_wrap=True)
+        bar.reset(task)
 
+    try:
         yield Watch(on_plan, on_step, on_epoch, should_stop)
+    finally:
+        # A bar that never started would still print an empty line.
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _epoch_line(metrics: dict[str, Any], seconds: dict[str, float], total: int) -> str:
@@ -179,14 +180,14 @@ def _percent(share: float | None) -> str:
     return "  –  " if share is None else f"{100 * share:.1f}%"
 
 
-def say_plan(prepared: Prepared, console: Console | None = None) -> None:
+def say_plan(prepared: Prepared) -> None:
     """Data, method and the table of what is known when; long runs show every few epochs."""
     from rich import box
     from rich.table import Table
 
     from lll.prepare import plan_rows
 
-    console = console or Console()
+    console = Console()
     config, facts = prepared.config, prepared.facts
     console.print(
         f"data     {facts.name}: {len(facts.class_names)} classes, {facts.train} training, "
@@ -204,9 +205,9 @@ def say_plan(prepared: Prepared, console: Console | None = None) -> None:
     )
     rows = plan_rows(prepared)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("epoch", "classes", "labels known", "unlabelled", "rates: encoder", "probe"):
+    for heading in ("epoch", "classes", "labels", "unlabelled", "encoder rate", "probe rate"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("known / all", no_wrap=True)
+    table.add_column("known", no_wrap=True)
     most = max(row["labels_known"] + row["unlabelled"] for row in rows)
     every = -(-len(rows) // 24)
     for row in rows:
@@ -224,7 +225,7 @@ def say_plan(prepared: Prepared, console: Console | None = None) -> None:
     console.print(table)
 
 
-def _bar(labelled: int, unlabelled: int, most: int, width: int = 16) -> str:
+def _bar(labelled: int, unlabelled: int, most: int, width: int = 12) -> str:
     """Labelled images as full blocks, unlabelled ones as light ones, of ``most`` images."""
     full, both = (
         round(width * count / max(most, 1)) for count in (labelled, labelled + unlabelled)
