@@ -61,6 +61,18 @@ def _help_of(name: str) -> str:
 
 
 def read_config(file: Path | None, flags: dict[str, str | None]) -> RunConfig:
-    """The configuration in ``file`` with the ``flags`` that were given on top."""
+    """The configuration in ``file`` with the ``flags`` that were given on top.
+
+    With ``--from RUN`` the method is ``finetune`` and the data that run's, unless given.
+    """
     given = {} if file is None else read_toml(file)
-    return RunConfig(**(given | {name: text for name, text in flags.items() if text is not None}))
+    given |= {name: text for name, text in flags.items() if text is not None}
+    if "from_run" in given:
+        given = {"method": "finetune", "data": _data_of(given["from_run"]), **given}
+    return RunConfig(**given)
+
+
+def _data_of(run: str) -> str:
+    from lll.runs import load_run
+
+    return load_run(run).config.data
