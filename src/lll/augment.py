@@ -75,6 +75,8 @@ def apply_views(images: UInt8[Tensor, "n 3 h w"], views: Views) -> Float[Tensor,
     then zoomed into. Outside the border the image is reflected about its edge.
     """
     n, _, height, width = images.shape
+    if n == 0:
+        return unit_floats(images)
     # affine_grid counts in half images (-1..1), hence the factor 2 on the shift.
     source = torch.zeros(n, 2, 3, device=images.device)
     source[:, 0, 0] = views.mirror * views.zoom[:, 1]

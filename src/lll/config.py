@@ -74,6 +74,8 @@ def parse_schedule(text: str | float | Sequence[Sequence[float]] | Schedule) -> 
     if isinstance(text, int | float) and not isinstance(text, bool):
         return Schedule(float(text), float(text))
     if isinstance(text, list | tuple):
+        if not all(isinstance(point, list | tuple) and len(point) == 2 for point in text):
+            raise ValueError(f"{text!r} is no list of [epoch, value], as in [[0, 5], [10, 8]]")
         text = ",".join("=".join(map(str, point)) for point in text)
     text = str(text).strip().replace(" ", "")
     if "=" in text:
@@ -82,10 +84,12 @@ def parse_schedule(text: str | float | Sequence[Sequence[float]] | Schedule) -> 
     rule = "default"
     if numbers and not _is_number(last.removesuffix("/class")) and last != "all":
         rule, text = last, ":".join(numbers)
+        if not rule:
+            raise _no_schedule(text + ":")
     per_class = text.endswith("/class")
     ends = text.removesuffix("/class").split(":")
     if len(ends) > 2 or not all(_is_number(end) or end == "all" for end in ends):
-        raise ValueError(f"{text!r} is no schedule: write 0.5, 8:10, 8:all, 4/class or 0=5,10=8")
+        raise _no_schedule(text)
     low, high = ends[0], ends[-1]
     return Schedule(
         low=math.inf if low == "all" else float(low),
@@ -95,6 +99,10 @@ def parse_schedule(text: str | float | Sequence[Sequence[float]] | Schedule) -> 
     )
 
 
+def _no_schedule(text: str) -> ValueError:
+    return ValueError(f"{text!r} is no schedule: write 0.5, 8:10, 8:all, 4/class or 0=5,10=8")
+
+
 def _parse_points(text: str) -> Schedule:
     per_class = text.endswith("/class")
     try:
@@ -102,7 +110,9 @@ def _parse_points(text: str) -> Schedule:
         points = tuple(sorted((int(epoch), float(value)) for epoch, value in pairs))
     except ValueError:
         raise ValueError(f"{text!r} is no list of epoch=value, as in 0=5,10=8") from None
-    values = [value for _, value in points]
+    epochs, values = [epoch for epoch, _ in points], [value for _, value in points]
+    if epochs[0] < 0 or len(set(epochs)) < len(epochs):
+        raise ValueError(f"{text!r}: list each epoch once, from 0 up")
     return Schedule(min(values), max(values), per_class=per_class, points=points)
 
 
@@ -119,7 +129,9 @@ def _check_range(schedule: Schedule, least: float, most: float, rises: bool) -> 
     if schedule.high is not None and schedule.low > schedule.high:
         raise ValueError(f"{schedule} is reversed: write the lower end first")
     values = [value for _, value in schedule.points] or [schedule.low, high]
-    wrong = [v for v in values if not (least <= v <= most or math.isinf(v))]
+    if schedule.high is None:
+        values = [v for v in values if v != math.inf]  # 'all', to be known with the data
+    wrong = [v for v in values if not (math.isfinite(v) and least <= v <= most)]
     if wrong:
         bounds = f"from {least:g} up" if math.isinf(most) else f"between {least:g} and {most:g}"
         raise ValueError(f"{wrong[0]:g} is out of bounds: give numbers {bounds}")
@@ -150,7 +162,15 @@ def _rate(text: Any) -> Schedule:
     return _check_range(schedule, 0, math.inf, rises=False)
 
 
+def _joined(value: Any) -> Any:
+    """Names with commas, also where a list is given; a path as text."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value) if isinstance(value, Path) else value
+
+
 _AS_TEXT = PlainSerializer(str)
+Text = Annotated[str, BeforeValidator(_joined)]
 ClassSchedule = Annotated[Schedule, BeforeValidator(_classes), _AS_TEXT]
 LabelSchedule = Annotated[Schedule, BeforeValidator(_labels), _AS_TEXT]
 RateSchedule = Annotated[Schedule, BeforeValidator(_rate), _AS_TEXT]
@@ -174,15 +194,15 @@ class RunConfig(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
-    data: str = Field(description="data set: a name, a folder, a zip or a file")
+    data: Text = Field(description="data set: a name, a folder, a zip or a file")
     method: str = Field("gradual", description="how to train: one of the five methods")
     rule: str | None = Field(None, description="the extra encoder step of the sandbox method")
-    from_run: str | None = Field(None, description="finetune the encoder of this finished run")
+    from_run: Text | None = Field(None, description="finetune the encoder of this finished run")
 
     classes: ClassSchedule = Field(
         "all", description="classes represented, low:high", validate_default=True
     )
-    class_order: str = Field("data", description="data, shuffle, or class names with commas")
+    class_order: Text = Field("data", description="data, shuffle, or class names with commas")
     labels: LabelSchedule = Field(
         1.0, description="share of labels known, low:high, or 4/class", validate_default=True
     )
@@ -239,6 +259,7 @@ class RunConfig(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
 
     def __init__(self, **given: Any) -> None:
+        given = {name: value for name, value in given.items() if value is not None}
         method = str(given.get("method", "gradual"))
         data = str(given.get("data"))
         values = METHOD_DEFAULTS.get(method, {}) | DATA_PRESETS.get(data, {}) | given
@@ -277,10 +298,15 @@ class RunConfig(BaseModel):
     def to_toml(self) -> str:
         """The resolved configuration as TOML, one documented line per field."""
         lines = [
-            f"{name} = {json.dumps(value)}  # {type(self).model_fields[name].description}"
+            f"{name} = {_toml_value(value)}  # {type(self).model_fields[name].description}"
             for name, value in self.to_dict().items()
         ]
         return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    # JSON's strings are TOML's, but for surrogate pairs and a bare DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lll.augment import unit_floats
 from lll.config import RunConfig
 from lll.data.images import decode_all, is_image
-from lll.models import build_models
+from lll.models import build_models, evaluating
 from lll.runs.checkpoint import load_checkpoint
 from lll.runs.record import Run
 from lll.seeding import derive
@@ -84,14 +84,11 @@ def forward(modules: nn.ModuleDict, images: Tensor) -> Iterator[tuple[Tensor, Te
 
     The view at evaluation is the identity. Nothing is kept for a gradient.
     """
-    was_training = modules.training
-    modules.eval()
-    with torch.inference_mode():
+    with evaluating(modules), torch.inference_mode():
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH].permute(0, 3, 1, 2)
             encodings = modules["encoder"](unit_floats(part))
             yield encodings, modules["probe"](encodings)
-    modules.train(was_training)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ RULES: dict[str, Rule] = {
         kind, low, high, 0.5 - 0.5 * math.cos(math.pi * _progress(e, E))
     ),
     # the first value for the first half of the run, the last value from then on
-    "step": lambda kind, low, high, e, E: _between(kind, low, high, float(2 * e >= E)),
+    "step": lambda kind, low, high, e, E: _between(kind, low, high, float(2 * e >= E or E == 1)),
 }
 
 
@@ -73,12 +73,15 @@ def value_at(schedule: Schedule, kind: Kind, epoch: int, epochs: int) -> float:
         return passed[-1] if passed else schedule.points[0][1]
     if schedule.high is None:
         raise ValueError(f"schedule {schedule} still says 'all': resolve it first")
-    name = kind.default if schedule.rule == "default" else schedule.rule
-    # A count per class has no share of the run to follow, so it spreads over the run.
-    if schedule.per_class and name == "fraction":
-        name = "linear"
-    rule = lookup(RULES, name, "schedule rule")
+    rule = lookup(RULES, _rule_name(schedule, kind), "schedule rule")
     return rule(kind, schedule.low, schedule.high, epoch, epochs)
+
+
+def _rule_name(schedule: Schedule, kind: Kind) -> str:
+    if schedule.rule != "default":
+        return schedule.rule
+    # A count per class has no share of the run to follow, so it spreads over the run.
+    return "linear" if schedule.per_class and kind is LABELS else kind.default
 
 
 def plan_run(
@@ -92,8 +95,12 @@ def plan_run(
 ) -> list[EpochPlan]:
     """What every epoch of a run will see: the four schedules, checked against the data.
 
-    Raises UserError if more classes are asked for than the data's ``class_count``.
+    Raises UserError if more classes are asked for than the data's ``class_count``, for an
+    unknown rule, and for one that would let what is known or represented fall.
     """
+    for name, schedule in (("classes", classes), ("labels", labels)):
+        if schedule.rule == "decay":
+            raise UserError(f"{name} {schedule}: rule 'decay' falls, and {name} never do")
     classes = classes_of_data(classes, class_count)
     return [
         EpochPlan(

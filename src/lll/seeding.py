@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 def derive(seed: int, *names: str | int) -> int:
     """A 63-bit seed that depends on ``seed`` and every name, and on nothing else.
 
+    Names are told apart as text joined by ``/``, so they must not hold one.
+
     >>> derive(0, "views", 3) == derive(0, "views", 3)
     True
     >>> derive(0, "views", 3) == derive(0, "views", 4)

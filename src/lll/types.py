@@ -83,13 +83,18 @@ class Schedule:
 
     def __str__(self) -> str:
         if self.points:
-            body = ",".join(f"{epoch}={value:g}" for epoch, value in self.points)
+            body = ",".join(f"{epoch}={_number(value)}" for epoch, value in self.points)
             return body + ("/class" if self.per_class else "")
-        low = "all" if self.low == math.inf else f"{self.low:g}"
-        high = "all" if self.high is None else f"{self.high:g}"
+        low = "all" if self.low == math.inf else _number(self.low)
+        high = "all" if self.high is None else _number(self.high)
         body = low if low == high else f"{low}:{high}"
         body += "/class" if self.per_class else ""
         return body if self.rule == "default" else f"{body}:{self.rule}"
+
+
+def _number(value: float) -> str:
+    """The shortest text that reads back as ``value``: 8, 0.5, 1e-05."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from lll.cli import data, predict, train
+from lll.cli import compare, data, embed, evaluate, export, predict, train
 from lll.cli.show import complain
 from lll.types import UserError
 
@@ -20,6 +20,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "resume": train.resume,
     "schedule": train.schedule,
     "predict": predict.predict,
+    "evaluate": evaluate.evaluate,
+    "embed": embed.embed,
+    "export": export.export,
+    "compare": compare.compare,
 }
 DATA_COMMANDS: dict[str, Callable[..., None]] = {"fetch": data.fetch, "info": data.info}
 

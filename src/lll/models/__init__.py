@@ -8,11 +8,24 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from lll.models.encoders import ACTIVATIONS, ENCODERS, build_encoder, encoding_width
+from lll.models.encoders import (
+    ACTIVATIONS,
+    ENCODERS,
+    build_encoder,
+    encoding_width,
+    evaluating,
+)
 from lll.models.heads import linear_probe, projection_head
 from lll.types import lookup
 
-__all__ = ["ACTIVATIONS", "ENCODERS", "build_models", "encoding_width", "reset_module"]
+__all__ = [
+    "ACTIVATIONS",
+    "ENCODERS",
+    "build_models",
+    "encoding_width",
+    "evaluating",
+    "reset_module",
+]
 
 
 def build_models(

@@ -5,7 +5,8 @@ To add one: write a function like `convnet` and give it a line in `ENCODERS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -46,14 +47,26 @@ def build_encoder(name: str, image_size: int, width: int, activation: str) -> nn
     return build(image_size, width, lookup(ACTIVATIONS, activation, "activation"))
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Inside, ``module`` is in evaluation mode; then every part is as it was.
+
+    Part by part, because a caller's encoder may hold parts that are frozen for good.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
 def encoding_width(encoder: nn.Module, image_size: int) -> int:
     """The number d of features that ``encoder`` gives, found by showing it one black image."""
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-    was_training = encoder.training
-    encoder.eval()
-    with torch.no_grad():
+    with evaluating(encoder), torch.no_grad():
         shape = encoder(torch.zeros(1, 3, image_size, image_size, device=device)).shape
-    encoder.train(was_training)
     if len(shape) != 2:
         raise UserError(f"the encoder must give encodings [n, d], not {list(shape)}")
     return int(shape[1])

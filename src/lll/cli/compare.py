@@ -1,0 +1,70 @@
+"""``lll compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lll.cli.flags import Json
+from lll.cli.show import complain, say_json
+
+
+def compare(
+    sweep_file: Annotated[
+        Path, typer.Argument(metavar="SWEEP.toml", help="Methods, labels, seeds, settings.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the runs and the table (runs/SWEEP).")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run methods × schedules × label budgets × seeds, and compare them.
+
+    Finished runs are kept and broken ones resumed, so the same command goes on after Ctrl-C.
+    SWEEP.toml holds data, methods = ["baseline", "gradual"], labels = ["4/class", "25/class"],
+    seeds = [0, 1, 2], reference = "baseline", and tables \\[settings] and \\[schedules.NAME] with
+    the keys of a run's configuration.
+    """
+    from lll.compare import curves, read_sweep, run_sweep, table_lines, tabulate, write_comparison
+    from lll.plots.comparison import comparison
+
+    out = out or Path("runs") / sweep_file.stem
+    sweep = read_sweep(sweep_file, out)
+    console = Console(stderr=as_json)
+    try:
+        run_sweep(
+            sweep,
+            processes=processes,
+            say=lambda line: console.print(line, highlight=False, soft_wrap=True),
+        )
+    except KeyboardInterrupt:
+        complain("every run is saved; the same command goes on", 0)
+        raise
+    rows = tabulate(sweep)
+    write_comparison(out, rows, sweep.reference)
+    figure = comparison(curves(sweep))
+    for suffix in ("png", "svg"):
+        figure.savefig(out / f"accuracy-by-labels.{suffix}", dpi=150)
+    if as_json:
+        for row in rows:
+            say_json(row)
+        return
+    _say_table(table_lines(rows, sweep.reference), console)
+    console.print(f"table and picture in {out}", highlight=False, soft_wrap=True)
+
+
+def _say_table(lines: list[list[str]], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*lines[0], box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for line in lines[1:]:
+        table.add_row(*line)
+    console.print(
+        "test accuracy in %: mean ± std over n seeds; paired difference with 95% interval"
+    )
+    console.print(table)
