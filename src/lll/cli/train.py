@@ -20,6 +20,11 @@ from lll.cli.flags import (
 )
 from lll.cli.show import load_with_bar, say_json, say_plan, say_result, watching
 from lll.config import RunConfig
+from lll.tensorboard import with_tensorboard
+
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write TensorBoard event files into the run.")
+]
 
 
 @with_config_flags
@@ -34,6 +39,7 @@ def train(
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: Json = False,
+    tensorboard: Tensorboard = False,
     **flags: str | None,
 ) -> None:
     """Train a classifier. Every setting is a flag, or a key of the same name in CONFIG.toml.
@@ -49,6 +55,7 @@ def train(
     out = out or Path("runs") / _default_name(config)
     data = load_with_bar(config.data, config, cache=cache, strict=strict, quiet=quiet or as_json)
     with watching(quiet, as_json) as watch:
+        watch = with_tensorboard(watch) if tensorboard else watch
         run = training.train(config, out, data=data, overwrite=overwrite, watch=watch)
     say_result(run, quiet, as_json)
 
@@ -61,6 +68,7 @@ def resume(
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: Json = False,
+    tensorboard: Tensorboard = False,
 ) -> None:
     """Go on with a run that was stopped, from its latest checkpoint to the same end."""
     from lll import training
@@ -72,6 +80,7 @@ def resume(
         return
     data = load_with_bar(loaded.config.data, loaded.config, cache=cache, quiet=quiet or as_json)
     with watching(quiet, as_json) as watch:
+        watch = with_tensorboard(watch) if tensorboard else watch
         finished = training.resume(run, data=data, checkpoint=checkpoint, watch=watch)
     say_result(finished, quiet, as_json)
 
@@ -85,6 +94,7 @@ def schedule(
     ] = None,
     cache: Cache = None,
     as_json: Json = False,
+    tensorboard: Tensorboard = False,
     **flags: str | None,
 ) -> None:
     """Show what would be known when, without training. Takes the flags of `lll train`."""
