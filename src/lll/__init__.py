@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lll.config import RunConfig
     from lll.data import load_data
+    from lll.estimator import GradualClassifier
     from lll.runs import Run, load_run
     from lll.training import RunStopped, Watch, resume, train
     from lll.types import DataSet, ImageSet, UserError
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DataSet",
+    "GradualClassifier",
     "ImageSet",
     "Run",
     "RunConfig",
@@ -33,6 +35,7 @@ __all__ = [
 
 _HOME = {
     "DataSet": "lll.types",
+    "GradualClassifier": "lll.estimator",
     "ImageSet": "lll.types",
     "Run": "lll.runs",
     "RunConfig": "lll.config",

@@ -147,11 +147,14 @@ def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
     watch.on_plan(prepared, run)
     metrics = list(run.metrics)
     for epoch in range(learner.position.epoch, prepared.config.epochs):
-        _train_epoch(prepared, learner, run, watch, epoch)
+        if not _train_epoch(prepared, learner, watch, epoch):
+            _check_finite(learner, run, epoch)
+            save_checkpoint(run.path, _checkpoint(prepared.config, learner))
+            raise RunStopped(run.path, learner.position)
         evaluation_start = time.perf_counter()
         scores = _evaluate(prepared, learner, epoch)
         evaluated = time.perf_counter() - evaluation_start
-        _check_finite(prepared, learner, run, epoch)
+        _check_finite(learner, run, epoch)
 
         metrics.append(_epoch_metrics(prepared, learner, epoch, scores))
         seconds = {"seconds": learner.seconds + evaluated, "evaluate_seconds": evaluated}
@@ -166,8 +169,38 @@ def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
     return load_run(run.path)
 
 
-def _train_epoch(prepared: Prepared, learner: Learner, run: Run, watch: Watch, epoch: int) -> None:
-    """Every minibatch of ``epoch`` from the learner's position on, each through every step."""
+def train_in_memory(
+    prepared: Prepared,
+    *,
+    learner: Learner | None = None,
+    encoder: nn.Module | None = None,
+    watch: Watch | None = None,
+) -> Learner:
+    """Train as ``prepared`` says, write nothing and score nothing; the trained learner.
+
+    It goes on with ``learner`` from its position, if one is given; else it begins as `train`
+    does, with ``encoder`` as there. Returns early if ``watch`` asks to stop. Raises UserError
+    for a loss or a weight that becomes NaN.
+    """
+    learner, watch = learner or _begin(prepared, encoder), watch or Watch()
+    for epoch in range(learner.position.epoch, prepared.config.epochs):
+        finished = _train_epoch(prepared, learner, watch, epoch)
+        if trouble := _not_finite(learner, epoch):
+            raise UserError(f"{trouble}: lower the learning rate")
+        if not finished:
+            break
+        metrics = _epoch_metrics(prepared, learner, epoch, {})
+        seconds = {"seconds": learner.seconds, "evaluate_seconds": 0.0}
+        learner.position, learner.trace, learner.seconds = Position(epoch + 1), {}, 0.0
+        watch.on_epoch(metrics, seconds)
+    return learner
+
+
+def _train_epoch(prepared: Prepared, learner: Learner, watch: Watch, epoch: int) -> bool:
+    """Every minibatch of ``epoch`` from the learner's position on, each through every step.
+
+    False if ``watch`` asked to stop before the last of them.
+    """
     config, plan = prepared.config, prepared.plan[epoch]
     stage = prepared.stage(epoch)
     if learner.position.step == 0 and stage > 0 and epoch == config.pretrain_epochs:
@@ -185,10 +218,8 @@ def _train_epoch(prepared: Prepared, learner: Learner, run: Run, watch: Watch, e
     begun = time.perf_counter() - learner.seconds
     for number in range(learner.position.step, len(batches)):
         if watch.should_stop():
-            _check_finite(prepared, learner, run, epoch)
             learner.seconds = time.perf_counter() - begun
-            save_checkpoint(run.path, _checkpoint(config, learner))
-            raise RunStopped(run.path, learner.position)
+            return False
         batch = _to_device(prepared, batches[number])
         # Drawn anew for each minibatch, so that a run can go on from any of them.
         views = torch_generator(prepared.device, config.seed, "views", epoch, number)
@@ -197,6 +228,7 @@ def _train_epoch(prepared: Prepared, learner: Learner, run: Run, watch: Watch, e
         learner.position = Position(epoch, number + 1)
         watch.on_step(epoch, number + 1, len(batches))
     learner.seconds = time.perf_counter() - begun
+    return True
 
 
 def _take(
@@ -317,20 +349,29 @@ def _new_labels(prepared: Prepared, epoch: int) -> list[LabelEvent]:
     ]
 
 
-def _check_finite(prepared: Prepared, learner: Learner, run: Run, epoch: int) -> None:
-    """UserError that names the step if a loss or a weight is NaN or infinite."""
-    saved = "the last good checkpoint is kept; lower the learning rate and begin a new run"
+def _not_finite(learner: Learner, epoch: int) -> str | None:
+    """Which loss or weight is NaN or infinite, in words that name the step; None if all is well."""
     for name, values in learner.trace.items():
         bad = (~torch.stack(values).isfinite()).nonzero()
         if len(bad):
             step = name.removesuffix("_loss")
-            raise UserError(
-                f"{run.path}: the loss of step {step!r} became {float(values[bad[0]]):g} at its "
-                f"update {int(bad[0]) + 1} of epoch {epoch}: {saved}"
+            return (
+                f"the loss of step {step!r} became {float(values[bad[0]]):g} at its "
+                f"update {int(bad[0]) + 1} of epoch {epoch}"
             )
     for name, parameter in learner.modules.named_parameters():
         if not parameter.isfinite().all():
-            raise UserError(f"{run.path}: weights {name} became NaN in epoch {epoch}: {saved}")
+            return f"weights {name} became NaN in epoch {epoch}"
+    return None
+
+
+def _check_finite(learner: Learner, run: Run, epoch: int) -> None:
+    """UserError that names the step if a loss or a weight is NaN or infinite."""
+    if trouble := _not_finite(learner, epoch):
+        raise UserError(
+            f"{run.path}: {trouble}: the last good checkpoint is kept; "
+            "lower the learning rate and begin a new run"
+        )
 
 
 def _checkpoint(config: RunConfig, learner: Learner) -> Checkpoint:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from lll.cli import compare, data, embed, evaluate, export, predict, train
+from lll.cli import compare, data, embed, evaluate, export, plot, predict, report, train
 from lll.cli.show import complain
 from lll.types import UserError
 
@@ -21,6 +21,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "schedule": train.schedule,
     "predict": predict.predict,
     "evaluate": evaluate.evaluate,
+    "plot": plot.plot,
+    "report": report.report,
     "embed": embed.embed,
     "export": export.export,
     "compare": compare.compare,

@@ -43,3 +43,15 @@ def accuracy(
 def _share(right: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:
     count = int(among.sum())
     return int((right & among).sum()) / count if count else None
+
+
+def confusion(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Counts [classes, classes] of images by true class (row) and predicted class (column).
+
+    Labels of -1 do not count.
+    """
+    labelled = labels >= 0
+    cells = labels[labelled] * classes + predicted[labelled]
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.int64)

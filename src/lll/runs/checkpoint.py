@@ -23,27 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from lll.runs.files import says_when_full, sync_folder, write_durably
+from lll.runs.position import Position as Position
 from lll.types import UserError
 
 _WEIGHTS, _STATE, _SUMS = "weights.safetensors", "state.pt", "checksums.json"
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where in a run a checkpoint stands: whole epochs done, and steps of the next one."""
-
-    epoch: int
-    step: int = 0
-
-    def __str__(self) -> str:
-        name = f"epoch-{self.epoch:04d}"
-        return f"{name}-step-{self.step:04d}" if self.step else name
 
 
 @dataclass(frozen=True)
@@ -101,14 +89,19 @@ def _write(folder: Path, name: str, checkpoint: Checkpoint) -> None:
 
 
 def go_back(run: Path, which: str) -> None:
-    """Make the checkpoint called ``which`` the latest and remove those of later epochs."""
+    """Make the checkpoint called ``which`` the latest and remove those of later epochs.
+
+    ``which`` may also be ``chosen``.
+    """
     folder = run / "checkpoints"
+    which = _named(folder).get(which, which)
     write_durably(folder / "latest", f"{which}\n".encode())
+    # Before the removals: a kill among them must not leave it naming half a checkpoint.
+    if _named(folder).get("chosen", which) > which:
+        (folder / "chosen").unlink()
     for later in folder.glob("epoch-*"):
         if later.name > which:
             shutil.rmtree(later)
-    if _named(folder).get("chosen", which) > which:
-        (folder / "chosen").unlink()
 
 
 def load_checkpoint(run: Path, which: str = "latest") -> Checkpoint | None:
@@ -120,7 +113,7 @@ def load_checkpoint(run: Path, which: str = "latest") -> Checkpoint | None:
     folder = run / "checkpoints"
     if which in ("latest", "chosen"):
         try:
-            which = (folder / which).read_text(encoding="utf-8").strip()
+            which = _read_name(folder / which)
         except FileNotFoundError:
             return None
     home = folder / which
@@ -136,10 +129,13 @@ def load_checkpoint(run: Path, which: str = "latest") -> Checkpoint | None:
         return Checkpoint(position=position, weights=weights, **state)
     except UserError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, EOFError) as error:
-        raise _corrupt(home, "", str(error).splitlines()[0] if str(error) else "") from None
-    except (pickle.UnpicklingError, safetensors.SafetensorError) as error:
-        raise _corrupt(home, "", str(error).splitlines()[0]) from None
+    except pickle.UnpicklingError:
+        # torch's own message tells how to load it nevertheless, which would run its code.
+        raise _corrupt(home, _STATE, "it is damaged or holds more than plain values") from None
+    # Damaged bytes, or another program's, make the readers raise nearly anything.
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise _corrupt(home, "", lines[0]) from None
 
 
 def _weight_bytes(weights: Mapping[str, Tensor]) -> bytes:
@@ -170,11 +166,11 @@ def _corrupt(home: Path, part: str, reason: str) -> UserError:
 def _named(folder: Path) -> dict[str, str]:
     """What `latest` and `chosen` name, where they are there."""
     pointers = {name: folder / name for name in ("latest", "chosen")}
-    return {
-        name: path.read_text(encoding="utf-8").strip()
-        for name, path in pointers.items()
-        if path.is_file()
-    }
+    return {name: _read_name(path) for name, path in pointers.items() if path.is_file()}
+
+
+def _read_name(pointer: Path) -> str:
+    return pointer.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def _drop_old(folder: Path) -> None:

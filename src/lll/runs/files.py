@@ -16,7 +16,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def says_when_full(path: Path) -> Iterator[None]:
-    """Turns a full disk, or a folder that may not be written, into a UserError."""
+    """Turns a full disk, and whatever else keeps ``path`` from being written, into a UserError."""
     try:
         yield
     except OSError as error:
@@ -25,9 +25,7 @@ def says_when_full(path: Path) -> Iterator[None]:
                 f"{path}: the disk is full ({error.strerror}): free some space, then go on "
                 "with `lll resume`; the last checkpoint is whole"
             ) from error
-        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
-            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-        raise
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def write_durably(path: Path, content: bytes) -> None:

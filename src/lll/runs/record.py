@@ -22,6 +22,7 @@ from typing import Any
 
 from lll.config import RunConfig, differing, read_toml
 from lll.runs.files import append_durably, says_when_full, write_durably
+from lll.runs.position import Position
 from lll.types import LabelEvent, UserError
 
 _CONFIG, _DATA, _METRICS, _TIMINGS, _LABELS = (
@@ -31,6 +32,8 @@ _CONFIG, _DATA, _METRICS, _TIMINGS, _LABELS = (
     "timings.jsonl",
     "labels.csv",
 )
+# There while a run folder is being begun: what a kill leaves then is known to be ours.
+_BEGUN = ".begun.tmp"
 _LABEL_COLUMNS = ("id", "label", "epoch", "origin")
 
 
@@ -53,7 +56,8 @@ class DataFacts:
 class Run:
     """A run folder as read: configuration, facts of its data, metrics so far.
 
-    ``metrics`` and ``timings`` hold one dictionary per finished epoch.
+    ``metrics`` and ``timings`` hold one dictionary per finished epoch; ``latest`` is the
+    name of the latest checkpoint.
     """
 
     path: Path
@@ -61,11 +65,13 @@ class Run:
     data: DataFacts
     metrics: tuple[dict[str, Any], ...]
     timings: tuple[dict[str, Any], ...]
+    latest: str | None = None
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch of the configuration has been run."""
-        return len(self.metrics) == self.config.epochs
+        """Whether every epoch of the configuration has been run, and what it gave is saved."""
+        epochs = self.config.epochs
+        return len(self.metrics) == epochs and self.latest == str(Position(epochs))
 
     @property
     def chosen_epoch(self) -> int | None:
@@ -118,17 +124,12 @@ def create_run(path: Path, config: RunConfig, data: DataFacts, *, overwrite: boo
     Raises UserError if something is there already; ``overwrite`` replaces an earlier run,
     and nothing but a run.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        if not overwrite:
-            raise UserError(
-                f"{path}: exists already: choose another --out, go on with `lll resume {path}`, "
-                "or give --overwrite"
-            )
-        if not (path / _CONFIG).is_file():
-            raise UserError(f"{path}: is no run folder, so --overwrite leaves it alone")
-        shutil.rmtree(path)
     with says_when_full(path):
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            _make_room(path, overwrite)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / _BEGUN).touch()
+        (path / "checkpoints").mkdir()
     header = (",".join(_LABEL_COLUMNS) + "\n").encode()
     write_durably(path / _DATA, (json.dumps(asdict(data), indent=1) + "\n").encode())
     write_durably(path / _LABELS, header)
@@ -136,7 +137,29 @@ def create_run(path: Path, config: RunConfig, data: DataFacts, *, overwrite: boo
     write_durably(path / _TIMINGS, b"")
     # Last, because a folder with a configuration counts as a run.
     write_durably(path / _CONFIG, config.to_toml().encode())
+    (path / _BEGUN).unlink()
     return load_run(path)
+
+
+def _make_room(path: Path, overwrite: bool) -> None:
+    """Remove the run in ``path``, or the beginning of one; UserError for anything else."""
+    is_run = (path / _CONFIG).is_file()
+    if is_run or not (path / _BEGUN).is_file():
+        if not overwrite:
+            raise UserError(
+                f"{path}: exists already: choose another --out, go on with `lll resume {path}`, "
+                "or give --overwrite"
+            )
+        if not is_run:
+            raise UserError(f"{path}: is no run folder, so --overwrite leaves it alone")
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in (_CONFIG, _BEGUN):
+            entry.unlink()
+    # Last, so that what a kill leaves can still be told from a folder that is no run.
+    for name in (_CONFIG, _BEGUN):
+        (path / name).unlink(missing_ok=True)
 
 
 def load_run(path: str | Path) -> Run:
@@ -159,9 +182,12 @@ def load_run(path: str | Path) -> Run:
         data = DataFacts(**(facts | {"class_names": tuple(facts["class_names"])}))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path / _DATA}: not readable: {error}") from None
-    return Run(
-        path, config, data, tuple(_read_lines(path, _METRICS)), tuple(_read_lines(path, _TIMINGS))
-    )
+    try:
+        latest = (path / "checkpoints" / "latest").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        latest = None
+    metrics, timings = (tuple(_read_lines(path, name)) for name in (_METRICS, _TIMINGS))
+    return Run(path, config, data, metrics, timings, latest)
 
 
 def append_epoch(
@@ -184,10 +210,15 @@ def cut_back(run: Run, epochs: int) -> Run:
     What was written after the last checkpoint (a half line too) is dropped: the epochs
     run again.
     """
+    for stale in run.path.glob(".*.tmp"):
+        stale.unlink()
     for name in (_METRICS, _TIMINGS):
         kept = [json.dumps(line) + "\n" for line in _read_lines(run.path, name)[:epochs]]
         write_durably(run.path / name, "".join(kept).encode())
-    events = (run.path / _LABELS).read_bytes().decode("utf-8", errors="replace")
+    try:
+        events = (run.path / _LABELS).read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{run.path / _LABELS}: not readable: {error.strerror}") from None
     kept_rows = io.StringIO()
     writer = csv.writer(kept_rows, lineterminator="\n")
     writer.writerow(_LABEL_COLUMNS)

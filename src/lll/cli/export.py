@@ -1,0 +1,37 @@
+"""``lll export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lll.cli.flags import RunFolder
+
+
+def export(
+    run: RunFolder,
+    onnx: Annotated[Path, typer.Option(metavar="FILE.onnx", help="ONNX file to write.")],
+    checkpoint: Annotated[
+        str, typer.Option(help="chosen (best on validation), latest, or epoch-0003.")
+    ] = "chosen",
+) -> None:
+    """Write a run's network as ONNX, and check it with onnxruntime."""
+    from rich.console import Console
+
+    from lll.export import check_target, export_onnx, usage
+    from lll.runs import load_run
+
+    loaded = load_run(run)
+    check_target(onnx)
+    difference = export_onnx(loaded, onnx, checkpoint=checkpoint)
+    checked = (
+        "not checked: onnxruntime is not installed"
+        if difference is None
+        else f"onnxruntime is within {difference:.0e} of torch"
+    )
+    console = Console(highlight=False)
+    console.print(f"written to {onnx}: {checked}", soft_wrap=True)
+    for line in usage(loaded, onnx):
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,38 @@
+"""``lll plot``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lll.cli.flags import Cache, RunFolder
+from lll.cli.show import load_with_bar
+
+
+def plot(
+    run: RunFolder,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this picture; may be repeated.")
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option(help="latest, chosen (best on validation), or epoch-0003.")
+    ] = "latest",
+    cache: Cache = None,
+) -> None:
+    """Draw a run into RUN/pictures, as PNG and SVG, and print the files.
+
+    Pictures: learning, accuracy-labels, schedule, confusion, umap, pca-2d, pca-3d, views,
+    seconds. An unfinished run shows what it has.
+    """
+    from lll import pictures
+    from lll.runs import load_run
+
+    loaded = load_run(run)
+    pictures.plot(
+        loaded,
+        only or (),
+        checkpoint=checkpoint,
+        data=lambda: load_with_bar(loaded.config.data, loaded.config, cache=cache, quiet=False),
+        on_file=print,
+    )

@@ -1,0 +1,374 @@
+"""GradualClassifier: fit, predict, transform, and learning on as labels and classes arrive."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from lll.config import RunConfig
+from lll.data.images import resize_all
+from lll.estimator.labels import Labels, grown_classes, indices, split_labels
+from lll.estimator.memory import (
+    Learnt,
+    as_rows,
+    joined,
+    on_host,
+    revived,
+    rows_for,
+    thinned,
+)
+from lll.estimator.pixels import Range, Shape, content_ids, range_of, said, shape_of, to_uint8
+from lll.predict import CUSTOM_ENCODER, Encoded, encode
+from lll.prepare import pick_device, prepare
+from lll.seeding import derive
+from lll.training import Watch, train_in_memory
+from lll.types import UNLABELLED, DataSet, ImageSet, UserError
+
+
+class GradualClassifier(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc] # scikit-learn has no types
+    ClassifierMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
+    """An image classifier from few labels, trained by gradual supervision in memory.
+
+    ``X`` holds images [n, h, w], [n, h, w, 1] or [n, h, w, 3], or rows [n, features] of
+    their values; uint8, floats in [0, 1], or any numbers with ``pixel_range``. ``y`` [n]
+    holds whole numbers with -1 for unlabelled, or strings with "" (or None). Every label
+    given in `fit` is known by the last epoch. Nothing is printed and nothing is written.
+
+    Parameters
+    ----------
+    method : how to train: baseline, self_supervised, finetune, gradual or sandbox.
+    rule : the extra encoder step of the sandbox method.
+    encoder : an encoder by name, or any ``torch.nn.Module`` from floats [n, 3, s, s] in
+        [0, 1] to encodings [n, d]; a module is copied, and begins with its own weights.
+    epochs : passes over the training images, in `fit` and in each call of `partial_fit`.
+    batch_size : images per step, labelled and unlabelled.
+    labelled_batch_size : fixed number of labelled images per step, drawn with replacement.
+    pretrain_epochs : first epochs, self-supervised, of finetune (half of them).
+    classes : how many classes are represented at each epoch of `fit`: "all", or a schedule
+        such as "2:all:linear".
+    class_order : "data" (sorted), "shuffle", or the class names with commas between.
+    labels : share of the given labels that is known at each epoch of `fit`, as a schedule,
+        or "4/class". 1 makes all known from the start; "0.01:1:linear" adds them evenly,
+        the last of them in the last epoch.
+    unlabelled_pool : with "represented", images whose label is given, but whose class is
+        not represented yet, wait; with "all" they are unlabelled images till then.
+    contrastive_rate, probe_rate : learning rates of encoder and of linear probe, or
+        schedules of them.
+    width, activation : channels and features of the encoder; "relu" or "leaky_relu".
+    contrast, temperature : contrastive loss, "info_nce" or "nt_xent", and its temperature.
+    similarity, direction : of the sandbox rules; see `RunConfig`.
+    flip, strong_min_area, strong_brightness, strong_jitter, weak_min_area, weak_brightness,
+    weak_jitter : how far random views go; see `RunConfig`. For digits and letters: flip=0.
+    image_size : side in pixels that images are resized to.
+    image_shape : (height, width) or (height, width, channels) of rows [n, features], as
+        `numpy.reshape` takes it. None: the square, grey or RGB, with that many values.
+    pixel_range : the values (black, white); "fit" takes the extremes of the first ``X`` and
+        clips later ones; None means 0 to 255 for uint8 and 0 to 1 for floats.
+    replay : how many images of each class, and without a label, are kept for `partial_fit` to
+        rehearse; None keeps all (3 KB each at 32 pixels).
+    random_state : a whole number makes the outcome repeatable; None draws anew.
+    device : auto, cpu, cuda, cuda:1, mps.
+    verbose : whether to print a line per epoch.
+
+    None stands for the method's own default.
+
+    Attributes
+    ----------
+    classes_ : the classes [c]; sorted by `fit`, appended to by `partial_fit`.
+    n_features_in_ : values per image. feature_names_in_ : their names, for a data frame.
+    image_shape_, pixel_range_ : height, width and channels; values of black and white.
+    history_ : one dictionary per epoch: classes, labels known, learning rates, losses.
+
+    Raises ValueError (most often `UserError`) in one line for input that cannot be used.
+
+    >>> import numpy as np
+    >>> from lll import GradualClassifier
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.where(y[:, None, None, None] == 1, (200, 0, 0), (0, 0, 200)) * np.ones((8, 8, 1))
+    >>> some = np.where(np.arange(40) % 5, -1, y)  # 4 labels of each class
+    >>> model = GradualClassifier(epochs=8, width=16, batch_size=8, random_state=0)
+    >>> model.fit(X.astype(np.uint8), some).score(X.astype(np.uint8), y)
+    1.0
+    """
+
+    classes_: Labels
+    image_shape_: Shape
+    pixel_range_: Range | None
+    history_: list[dict[str, Any]]
+    _learnt: Learnt
+
+    def __init__(
+        self,
+        method: str = "gradual",
+        *,
+        rule: str | None = None,
+        encoder: str | nn.Module = "convnet",
+        epochs: int = 20,
+        batch_size: int = 128,
+        labelled_batch_size: int | None = None,
+        pretrain_epochs: int | None = None,
+        classes: int | str = "all",
+        class_order: str = "data",
+        labels: float | str = "0.01:1:linear",
+        unlabelled_pool: Literal["represented", "all"] = "represented",
+        contrastive_rate: float | str | None = None,
+        probe_rate: float | str | None = None,
+        width: int = 128,
+        activation: Literal["relu", "leaky_relu"] | None = None,
+        contrast: Literal["info_nce", "nt_xent"] = "info_nce",
+        temperature: float = 0.1,
+        similarity: Literal["dot", "inverse_distance"] = "dot",
+        direction: Literal["attract", "repel"] = "attract",
+        flip: float = 0.5,
+        strong_min_area: float = 0.25,
+        strong_brightness: float = 0.6,
+        strong_jitter: float = 0.2,
+        weak_min_area: float = 0.75,
+        weak_brightness: float = 0.3,
+        weak_jitter: float = 0.1,
+        image_size: int = 32,
+        image_shape: Sequence[int] | None = None,
+        pixel_range: tuple[float, float] | Literal["fit"] | None = None,
+        replay: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.method = method
+        self.rule = rule
+        self.encoder = encoder
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.labelled_batch_size = labelled_batch_size
+        self.pretrain_epochs = pretrain_epochs
+        self.classes = classes
+        self.class_order = class_order
+        self.labels = labels
+        self.unlabelled_pool = unlabelled_pool
+        self.contrastive_rate = contrastive_rate
+        self.probe_rate = probe_rate
+        self.width = width
+        self.activation = activation
+        self.contrast = contrast
+        self.temperature = temperature
+        self.similarity = similarity
+        self.direction = direction
+        self.flip = flip
+        self.strong_min_area = strong_min_area
+        self.strong_brightness = strong_brightness
+        self.strong_jitter = strong_jitter
+        self.weak_min_area = weak_min_area
+        self.weak_brightness = weak_brightness
+        self.weak_jitter = weak_jitter
+        self.image_size = image_size
+        self.image_shape = image_shape
+        self.pixel_range = pixel_range
+        self.replay = replay
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train from the start on images ``X`` [n, ...] with labels ``y`` [n], -1 unlabelled.
+
+        The schedules ``classes`` and ``labels`` say what is known when.
+        """
+        return self._learn(X, y, None, None, {"seed": _seed(self.random_state)})
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+        """Go on training with more images, more labels or more classes, for ``epochs`` epochs.
+
+        The calls are the schedule: every label given so far is known at once. The images kept
+        from earlier calls are rehearsed (see ``replay``). An image that comes again with a
+        label takes that label; one that comes again without keeps what it has. New classes,
+        from ``y`` or announced in ``classes``, are appended to ``classes_``; earlier ones
+        keep their index, their weights and the optimizer's memory of them. A class has
+        probability 0 until its first labelled image. Of method finetune the last stage goes
+        on. The first call begins as `fit` does.
+
+        Raises ValueError for images of another size, and for a class of ``y`` that is
+        neither old nor in ``classes``, where that is given.
+        """
+        given: dict[str, Any] = {"labels": 1.0, "classes": "all"}
+        if not hasattr(self, "classes_"):
+            given |= {"seed": _seed(self.random_state)}
+            return self._learn(X, y, classes, None, given)
+        old = self._learnt
+        given |= {"class_order": "data", "pretrain_epochs": 0}
+        given |= {"seed": derive(old.seed, "call", old.calls)}
+        return self._learn(X, y, classes, old, given)
+
+    def predict(self, X: ArrayLike) -> Labels:
+        """The most probable class [n] of each image."""
+        best = self.predict_proba(X).argmax(axis=1)
+        predicted: Labels = self.classes_[best]
+        return predicted
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities [n, c] of ``classes_``, each row adding to 1."""
+        by_row = self._encode(X).probabilities.astype(np.float64)
+        out = np.zeros((len(by_row), len(self.classes_)))
+        out[:, self._learnt.rows] = by_row / by_row.sum(axis=1, keepdims=True)
+        return out
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Encodings [n, d] of the images, in which the linear probe tells classes apart."""
+        return self._encode(X).encodings
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy in [0, 1] over the images whose label is known; ValueError if none is."""
+        labels, known = split_labels(y)
+        predicted = self.predict(X)
+        check_consistent_length(predicted, known, sample_weight)
+        if not known.any():
+            raise UserError("y has no label to score against: give one at least")
+        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(np.average(predicted[known] == labels, weights=weight))
+
+    def _learn(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        announced: ArrayLike | None,
+        old: Learnt | None,
+        given: dict[str, Any],
+    ) -> Self:
+        """One call of fit or partial_fit; what is learnt changes at its end or not at all."""
+        if y is None:
+            raise ValueError(
+                "This GradualClassifier estimator requires y to be passed, but the target y is None"
+            )
+        config = self._config(given)
+        images = self._images(X, old)
+        known_labels, known = split_labels(y)
+        check_consistent_length(images, known)
+        before = None if old is None else self.classes_
+        classes = grown_classes(before, announced, known_labels)
+        new = ImageSet(images, indices(known_labels, known, classes), content_ids(images))
+        seen = new if old is None else joined(old.seen, new)
+        if not (seen.labels != UNLABELLED).any():
+            raise UserError("y has no labelled image: label one of each class, -1 is unlabelled")
+
+        learnt, history = self._train(seen, classes, old, config)
+        self.classes_ = classes
+        self.history_ = history if old is None else [*self.history_, *history]
+        self._learnt = learnt
+        self._n_features_out = learnt.features  # for get_feature_names_out
+        return self
+
+    def _train(
+        self, seen: ImageSet, classes: Labels, old: Learnt | None, config: RunConfig
+    ) -> tuple[Learnt, list[dict[str, Any]]]:
+        """Train on ``seen``, from ``old`` on if there is one; and the history, epoch by epoch."""
+        rows = rows_for(np.empty(0, np.int64) if old is None else old.rows, seen.labels)
+        train = replace(seen, labels=as_rows(rows, seen.labels, len(classes)))
+        names = tuple(str(classes[i]) for i in rows)
+        prepared = prepare(config, DataSet("X", names, train, train.take(np.empty(0, np.intp))))
+        history: list[dict[str, Any]] = []
+        watch = Watch(on_epoch=lambda metrics, seconds: self._record(history, metrics, seconds))
+        if old is None:
+            module = None if isinstance(self.encoder, str) else copy.deepcopy(self.encoder)
+            learner = train_in_memory(prepared, encoder=module, watch=watch)
+        else:
+            # Without its first stage: beginning the second would draw a new probe.
+            prepared = replace(prepared, stages=prepared.stages[-1:])
+            learner = revived(old, len(rows), config)
+            learner = train_in_memory(prepared, learner=learner, watch=watch)
+        modules, optimizers = on_host(learner)
+        seed, calls = (config.seed, 0) if old is None else (old.seed, old.calls)
+        kept = thinned(seen, self.replay, seed)
+        return Learnt(rows, modules, optimizers, kept, seed, calls + 1), history
+
+    def _config(self, given: dict[str, Any]) -> RunConfig:
+        """The parameters that `RunConfig` knows, as one; ``given`` wins over them."""
+        values = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name in RunConfig.model_fields and value is not None
+        }
+        if not isinstance(self.encoder, str):
+            if not isinstance(self.encoder, nn.Module):
+                raise UserError(f"encoder is {self.encoder!r}: give a name or a torch.nn.Module")
+            values["encoder"] = CUSTOM_ENCODER
+        if self.replay is not None and self.replay < 1:
+            raise UserError(f"replay is {self.replay}: keep 1 image of each class at least")
+        # Held-out images are the business of scikit-learn's splitters.
+        return RunConfig(**(values | given | {"data": "X", "validation_share": 0.0}))
+
+    def _record(
+        self, history: list[dict[str, Any]], metrics: dict[str, Any], seconds: dict[str, float]
+    ) -> None:
+        history.append({**metrics, **seconds})
+        if self.verbose:
+            losses = [f"{k} {v:.3f}" for k, v in metrics.items() if k.endswith("_loss")]
+            print(  # noqa: T201 - what verbose asks for
+                f"epoch {metrics['epoch'] + 1}/{self.epochs}: {metrics['classes']} classes, "
+                f"{metrics['labels_known']} labels, {', '.join(losses)}, {seconds['seconds']:.1f} s"
+            )
+
+    def _images(self, X: Any, old: Learnt | None) -> NDArray[np.uint8]:
+        """``X`` as uint8 [n, s, s, 3]; without ``old``, its shape and range are kept."""
+        first = old is None
+        if not hasattr(X, "ndim") or X.ndim > 2:
+            X = np.asarray(X)
+        shape: Shape | None = None
+        if X.ndim > 2:
+            shape = shape_of(X.shape, self.image_shape if first else None)
+            if not first and shape != self.image_shape_:
+                raise UserError(
+                    f"X has images of {said(shape)}, but this GradualClassifier was fitted on "
+                    f"{said(self.image_shape_)}: resize them, or fit anew"
+                )
+            X = X.reshape(len(X), math.prod(shape))
+        rows = validate_data(self, X, reset=first)
+        if first:
+            self.image_shape_ = shape or shape_of(rows.shape, self.image_shape)
+            self.pixel_range_ = range_of(rows, self.pixel_range)
+        pixels = to_uint8(rows, self.pixel_range_, clip=self.pixel_range == "fit")
+        pixels = pixels.reshape(len(rows), *self.image_shape_)
+        rgb = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+        side = self.image_size if old is None else old.seen.images.shape[1]
+        # A copy: what is kept must not change when the caller's array does.
+        return resize_all(np.array(rgb, order="C"), side)
+
+    def _encode(self, X: ArrayLike) -> Encoded:
+        check_is_fitted(self, "classes_")
+        images = torch.from_numpy(self._images(X, self._learnt))
+        device = pick_device(self.device)
+        modules = self._learnt.modules
+        if device.type != "cpu":
+            # What is kept stays on the host, so that it can be unpickled anywhere.
+            modules = copy.deepcopy(modules).to(device)
+        return encode(modules, images.to(device))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []  # encodings are float32
+        return tags
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
