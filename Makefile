@@ -1,7 +1,8 @@
 # Thin: each target is one command that you could type yourself.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# One test process per core, and one thread in each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 .PHONY: demo test test-slow check install clean
 

@@ -31,15 +31,24 @@ Load = Callable[[RunConfig], DataSet]
 
 @dataclass(frozen=True)
 class Shown:
-    """One run as the report shows it. ``missing`` says what it lacks, and why."""
+    """One run as the report shows it.
+
+    ``figures`` as in evaluation.json, ``pictures`` PNG by name; ``missing`` says what it
+    lacks, and why.
+    """
 
     name: str
     run: Run
     figures: Mapping[str, Any]
-    pictures: Mapping[str, Html]
+    pictures: Mapping[str, bytes]
     examples: Html
     history: Html
-    missing: tuple[str, ...]
+    missing: Mapping[str, str]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is missing, one line each."""
+        return [f"{self.name}: no {what}: {why}" for what, why in self.missing.items()]
 
 
 def report(
@@ -73,7 +82,7 @@ def report(
         on_run(name)
         shown.append(_look_at(name, run, load))
     write_durably(out, _document(shown).encode())
-    return [f"{one.name}: {line}" for one in shown for line in one.missing]
+    return [note for one in shown for note in one.notes]
 
 
 def _once(load: Load) -> Load:
@@ -102,20 +111,17 @@ def _look_at(name: str, run: Run, load: Load) -> Shown:
     material = Material(run, data=lambda: load(run.config))
     missing: dict[str, str] = {}
     figures: Mapping[str, Any] = {}
-    examples = Html("")
     try:
         figures = _figures(run, load)
     except UserError as error:
         missing["figures"] = str(error)
-    pictures = _pictures(name, material, missing)
+    pictures = _pictures(material, missing)
     try:
         examples = _examples(material)
     except UserError as error:
         missing["examples"] = str(error)
-    lines = tuple(f"no {what}: {why}" for what, why in missing.items())
-    return Shown(
-        name, run, figures, pictures, examples or _note(missing, "examples"), _history(run), lines
-    )
+        examples = _note(missing, "examples")
+    return Shown(name, run, figures, pictures, examples, _history(run), missing)
 
 
 def _figures(run: Run, load: Load) -> Mapping[str, Any]:
@@ -133,21 +139,20 @@ def _figures(run: Run, load: Load) -> Mapping[str, Any]:
     return figures
 
 
-def _pictures(name: str, material: Material, missing: dict[str, str]) -> dict[str, Html]:
-    shown = {}
+def _pictures(material: Material, missing: dict[str, str]) -> dict[str, bytes]:
+    """Every picture that can be drawn, as PNG."""
+    pictures = {}
     for key, drawn in draw(material, list(PICTURES)):
         if isinstance(drawn, UserError):
             missing[f"picture {key}"] = str(drawn)
-            shown[key] = _note(missing, f"picture {key}")
         else:
-            png = picture_bytes(drawn, "png")
-            shown[key] = picture(png, f"{_caption(key)} Run {name}.", name, wide=key in _WIDE)
-    return shown
+            pictures[key] = picture_bytes(drawn, "png")
+    return pictures
 
 
 def _caption(key: str) -> str:
     """What a picture shows: the first line of the documentation of its function."""
-    return (PICTURES[key].__doc__ or key).strip().splitlines()[0]
+    return (PICTURES[key].__doc__ or key).strip().splitlines()[0].removesuffix(".")
 
 
 def _note(missing: Mapping[str, str], what: str) -> Html:
@@ -198,12 +203,12 @@ def _mistaken_table(material: Material) -> Html:
         empty = [""] * (MISTAKEN_CLASSES - len(cells))
         rows.append([name, str(total), _percent(right / total if total else None), *cells, *empty])
     head = ["true class", "images", "right", "most often taken for", "then for", "then for"]
-    return table(head, rows, "Test images, with the most confident mistake of each kind")
+    return table(head, rows, "Percent of the true class's test images, with the most confident mistake of each kind")
 
 
 def _mistake(material: Material, mistake: Mistake, total: int) -> Html:
     name = material.class_names[mistake.other]
-    share = f"{name}, {100 * mistake.count / total:.0f}% of its images"
+    share = f"{name}, {100 * mistake.count / total:.0f}%"
     image: NDArray[np.uint8] = material.prepared.test.images[mistake.surest].cpu().numpy()
     true = material.class_names[int(material.labels[mistake.surest])]
     return tag(
@@ -364,12 +369,10 @@ def _document(shown: Sequence[Shown]) -> str:
     several = len(shown) > 1
     title = " · ".join(one.name for one in shown)
     intro = tag("p", _summary(shown), class_="note")
-    lines = [
-        tag("p", f"{one.name}: {line}", class_="missing") for one in shown for line in one.missing
-    ]
+    lines = [tag("p", note, class_="missing") for one in shown for note in one.notes]
     sections = {
         "Comparison" if several else "Result": Html(
-            "".join(lines) + _result_table(shown) + _per_class_table(shown)
+            "".join(lines) + side_by_side([_result_table(shown), _per_class_table(shown)])
         ),
         "Figures": _figures_table(shown),
         "Pictures": _all_pictures(shown),
@@ -394,15 +397,31 @@ def _summary(shown: Sequence[Shown]) -> str:
 
 
 def _all_pictures(shown: Sequence[Shown]) -> Html:
-    parts = []
+    """Each picture under its heading; those of one run in two columns, where they are narrow."""
+    blocks = []
     for key in PICTURES:
-        parts.append(tag("h3", _caption(key)))
-        pictures = [one.pictures[key] for one in shown]
-        parts.append(pictures[0] if len(shown) == 1 else side_by_side(pictures))
-    return Html("".join(parts))
+        heading, pictures = tag("h3", _caption(key)), [_picture(one, key) for one in shown]
+        if len(shown) > 1:
+            blocks.append(tag("div", heading, _columns(shown, pictures), class_="row"))
+        else:
+            blocks.append(tag("div", heading, *pictures, class_="row" if key in _WIDE else ""))
+    return side_by_side(blocks)
+
+
+def _picture(one: Shown, key: str) -> Html:
+    if key not in one.pictures:
+        return _note(one.missing, f"picture {key}")
+    alt = f"{_caption(key)}. Run {one.name}."
+    return picture(one.pictures[key], alt, wide=key in _WIDE)
 
 
 def _each(shown: Sequence[Shown], part: Callable[[Shown], Html]) -> Html:
-    if len(shown) == 1:
-        return part(shown[0])
-    return side_by_side([tag("div", tag("h3", one.name), part(one)) for one in shown])
+    parts = [part(one) for one in shown]
+    return parts[0] if len(shown) == 1 else _columns(shown, parts)
+
+
+def _columns(shown: Sequence[Shown], parts: Sequence[Html]) -> Html:
+    """One part of each run next to each other, under the runs' names."""
+    return side_by_side(
+        [tag("div", tag("h4", one.name), part) for one, part in zip(shown, parts, strict=True)]
+    )

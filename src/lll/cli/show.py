@@ -225,7 +225,7 @@ def say_plan(prepared: Prepared) -> None:
     console.print(table)
 
 
-def _bar(labelled: int, unlabelled: int, most: int, width: int = 12) -> str:
+def _bar(labelled: int, unlabelled: int, most: int, width: int = 10) -> str:
     """Labelled images as full blocks, unlabelled ones as light ones, of ``most`` images."""
     full, both = (
         round(width * count / max(most, 1)) for count in (labelled, labelled + unlabelled)

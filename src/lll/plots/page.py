@@ -56,11 +56,10 @@ def table(head: Sequence[Any], rows: Sequence[Sequence[Any]], caption: str) -> H
     return tag("div", whole, class_="scroll")
 
 
-def picture(png: bytes, alt: str, caption: str, *, wide: bool = False) -> Html:
-    """A figure with its caption. A ``wide`` one scrolls on a phone, for its text's sake."""
-    shown = _image(png, alt)
-    box = tag("div", shown, class_="scroll wide" if wide else "scroll")
-    return tag("figure", box, tag("figcaption", caption))
+def picture(png: bytes, alt: str, *, wide: bool = False) -> Html:
+    """A picture; a ``wide`` one scrolls on a phone, to stay readable."""
+    box = tag("div", _image(png, alt), class_="scroll wide" if wide else "scroll")
+    return tag("figure", box)
 
 
 def thumbnail(image: NDArray[np.uint8], alt: str, caption: Any) -> Html:

@@ -1,0 +1,294 @@
+"""The run folder: begun, extended, cut back and read again."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from lll.config import RunConfig
+from lll.runs import load_run
+from lll.runs.position import Position
+from lll.runs.record import (
+    DataFacts,
+    append_epoch,
+    check_same_config,
+    chosen_epoch,
+    create_run,
+    cut_back,
+)
+from lll.types import LabelEvent, UserError
+
+FACTS = DataFacts("pets", ("cat", "a dog, big"), 10, 2, 4, "c0ffee")
+CONFIG = RunConfig(data="pets", epochs=3, width=8)
+FILES = ["checkpoints", "config.toml", "data.json", "labels.csv", "metrics.jsonl", "timings.jsonl"]
+
+
+def metrics_of(epoch, validation=0.5, **more):
+    """A line of metrics with what the record itself reads, and figures that are hard to write."""
+    return {
+        "epoch": epoch,
+        "labels_known": epoch + 1,
+        "loss": 0.1 + 0.2 * epoch,
+        "tiny": 5e-324,
+        "validation_accuracy": validation,
+        "test_accuracy": 0.25 * epoch,
+        "per_class": [None, 1 / 3],
+    } | more
+
+
+def event(epoch, name=""):
+    return LabelEvent(name or f"train/{epoch}", epoch % 2, epoch, "schedule")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return create_run(tmp_path / "run", CONFIG, FACTS, overwrite=False)
+
+
+@pytest.fixture
+def three(run):
+    """A run with three epochs on record."""
+    for epoch in range(3):
+        append_epoch(run, metrics_of(epoch), {"seconds": epoch + 0.5}, [event(epoch)])
+    return load_run(run.path)
+
+
+def save_latest(run, name):
+    (run.path / "checkpoints" / "latest").write_text(f"{name}\n")
+
+
+def test_a_new_run_is_empty_and_reads_back(run):
+    assert sorted(p.name for p in run.path.iterdir()) == FILES
+    assert (run.config, run.data, run.metrics, run.timings) == (CONFIG, FACTS, (), ())
+    assert run.label_events() == []
+    assert not run.finished
+    assert (run.latest, run.chosen_epoch) == (None, None)
+    with pytest.raises(UserError, match=r"no epoch is finished yet: go on with `lll resume`"):
+        _ = run.result
+
+
+def test_epochs_read_back_to_the_last_digit(three):
+    assert three.metrics == tuple(metrics_of(epoch) for epoch in range(3))
+    assert three.timings == tuple({"epoch": e, "seconds": e + 0.5} for e in range(3))
+    assert three.label_events() == [event(epoch) for epoch in range(3)]
+
+
+def test_odd_ids_and_class_names_read_back(run):
+    names = ["a,b.png", 'quo"te', "new\nline", "ümlaut/猫.png", " space "]
+    events = [LabelEvent(name, 1, 0, "person") for name in names]
+    append_epoch(run, metrics_of(0), {"seconds": 1.0}, events)
+    assert run.label_events() == events
+    assert cut_back(run, 1).label_events() == events
+
+
+@pytest.mark.parametrize(
+    ("latest", "epochs", "finished"),
+    [("epoch-0003", 3, True), ("epoch-0002", 3, False), (None, 3, False), ("epoch-0003", 2, False)],
+)
+def test_finished_is_recorded_and_saved(run, latest, epochs, finished):
+    """A run that died between its last metrics and its last checkpoint has more to do."""
+    for epoch in range(epochs):
+        append_epoch(run, metrics_of(epoch), {"seconds": 1.0}, [])
+    if latest:
+        save_latest(run, latest)
+    again = load_run(run.path)
+    assert (again.latest, again.finished) == (latest, finished)
+    assert again.result["finished"] is finished
+
+
+def test_the_result_is_of_the_final_and_the_chosen_epoch(run):
+    for epoch, validation in enumerate((0.5, 0.75, 0.5)):
+        append_epoch(run, metrics_of(epoch, validation), {"seconds": 2.0 * epoch}, [])
+    save_latest(run, "epoch-0003")
+    assert load_run(run.path).result == {
+        "epochs": 3,
+        "finished": True,
+        "test_accuracy_final": 0.5,
+        "chosen_epoch": 1,
+        "test_accuracy_chosen": 0.25,
+        "labels_known": 3,
+        "seconds_per_epoch": 2.0,
+        "run": str(run.path),
+    }
+
+
+@pytest.mark.parametrize(
+    ("validation", "chosen"),
+    [
+        ([], None),
+        ([None, None], None),
+        ([0.5], 0),
+        ([0.5, 0.5, 0.5], 0),
+        ([0.1, 0.9, 0.9, 0.2], 1),
+        ([None, 0.0, 0.0], 1),
+        ([0.9, 0.1, 1.0], 2),
+    ],
+)
+def test_the_first_of_the_best_epochs_is_chosen(validation, chosen):
+    assert chosen_epoch(metrics_of(e, v) for e, v in enumerate(validation)) == chosen
+
+
+# --- half-written ends ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", range(1, 23, 3))
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timings.jsonl", "labels.csv"])
+def test_a_half_written_end_costs_one_epoch(three, name, cut):
+    path = three.path / name
+    whole = {
+        n: (three.path / n).read_bytes() for n in FILES if n[-1] in "lv" and n != "config.toml"
+    }
+    path.write_bytes(whole[name][:-cut])
+    kept = cut_back(load_run(three.path), 2)
+    assert len(kept.metrics) == len(kept.timings) == len(kept.label_events()) == 2
+    append_epoch(kept, metrics_of(2), {"seconds": 2.5}, [event(2)])
+    assert {n: (three.path / n).read_bytes() for n in whole} == whole
+
+
+def test_half_a_letter_at_the_end(run):
+    append_epoch(run, metrics_of(0), {"seconds": 1.0}, [event(0, "猫.png")])
+    append_epoch(run, metrics_of(1), {"seconds": 1.0}, [event(1, "猫.png")])
+    path = run.path / "labels.csv"
+    text = path.read_bytes()
+    path.write_bytes(text[: text.rindex("猫".encode()) + 2])
+    assert cut_back(run, 1).label_events() == [event(0, "猫.png")]
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2, 3])
+def test_cut_back_keeps_the_first_epochs(three, epochs):
+    for _ in range(2):  # the second time there is nothing to cut
+        kept = cut_back(three, epochs)
+        assert kept.metrics == three.metrics[:epochs]
+        assert kept.timings == three.timings[:epochs]
+        assert kept.label_events() == [event(epoch) for epoch in range(epochs)]
+
+
+def test_cut_back_of_a_whole_record_changes_no_byte(three):
+    before = {p.name: p.read_bytes() for p in three.path.iterdir() if p.is_file()}
+    cut_back(three, 3)
+    assert {p.name: p.read_bytes() for p in three.path.iterdir() if p.is_file()} == before
+
+
+def test_cut_back_removes_temporary_files(three):
+    for name in (".metrics.jsonl.123.tmp", ".begun.tmp"):
+        (three.path / name).write_text("half")
+    cut_back(three, 3)
+    assert sorted(p.name for p in three.path.iterdir()) == FILES
+
+
+# --- beginning --------------------------------------------------------------------------------
+
+
+def test_a_run_is_replaced_only_when_asked(three):
+    with pytest.raises(UserError, match=r"exists already: .*lll resume .*or give --overwrite"):
+        create_run(three.path, CONFIG, FACTS, overwrite=False)
+    assert load_run(three.path) == three
+    (three.path / "pictures" / "deep").mkdir(parents=True)
+    (three.path / "pictures" / "deep" / "a.png").write_text("x")
+    new = create_run(three.path, CONFIG, FACTS, overwrite=True)
+    assert new.metrics == ()
+    assert sorted(p.name for p in three.path.iterdir()) == FILES
+
+
+def test_overwriting_follows_no_link(three, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.txt").write_text("x")
+    (three.path / "pictures").symlink_to(outside)
+    create_run(three.path, CONFIG, FACTS, overwrite=True)
+    assert (outside / "precious.txt").is_file()
+    assert not (three.path / "pictures").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_anything_else_is_left_alone(tmp_path, overwrite):
+    (tmp_path / "note.txt").write_text("x")
+    for path in (tmp_path, tmp_path / "note.txt", tmp_path / "note.txt" / "below"):
+        with pytest.raises(UserError, match=r"exists already|is no run folder|cannot be written"):
+            create_run(path, CONFIG, FACTS, overwrite=overwrite)
+    assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_run_begins_in_an_empty_or_a_deep_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "a/b/c"):
+        assert create_run(tmp_path / name, CONFIG, FACTS, overwrite=False).metrics == ()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_kill_left_of_a_beginning_is_begun_anew(run, overwrite):
+    (run.path / "config.toml").rename(run.path / ".config.toml.12.tmp")
+    (run.path / ".begun.tmp").touch()
+    assert create_run(run.path, CONFIG, FACTS, overwrite=overwrite).metrics == ()
+    assert sorted(p.name for p in run.path.iterdir()) == FILES
+
+
+def test_a_folder_that_may_not_be_written_is_named():
+    """Also for root, who drops the right for a moment."""
+    is_root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o555)
+        if is_root:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(UserError, match=rf"{name}/run: cannot be written \(Permission"):
+                create_run(Path(name) / "run", CONFIG, FACTS, overwrite=False)
+        finally:
+            if is_root:
+                os.seteuid(0)
+            Path(name).chmod(0o755)
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.toml", None, "no run folder here"),
+        ("config.toml", "data = ", r"config\.toml: .*not readable as TOML"),
+        ("config.toml", "data = 'x'\nwdth = 3", r"config\.toml: unknown key 'wdth': .*'width'"),
+        ("config.toml", "data = 'x'\nwidth = 0", r"config\.toml: width: .*given 0"),
+        ("data.json", None, r"data\.json: not readable"),
+        ("data.json", "{", r"data\.json: not readable"),
+        ("data.json", "[]", r"data\.json: not readable"),
+        ("data.json", '{"class_names": []}', r"data\.json: not readable"),
+        ("metrics.jsonl", None, r"metrics\.jsonl: not readable"),
+        ("timings.jsonl", None, r"timings\.jsonl: not readable"),
+    ],
+)
+def test_a_run_that_cannot_be_read_names_the_file(three, name, content, message):
+    path = three.path / name
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(UserError, match=message) as error:
+        load_run(three.path)
+    assert str(three.path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_labels_that_are_missing_are_named(three):
+    (three.path / "labels.csv").unlink()
+    with pytest.raises(UserError, match=r"labels\.csv: not readable"):
+        cut_back(three, 3)
+
+
+def test_the_configuration_is_that_of_the_checkpoint(run):
+    saved = json.loads(json.dumps(CONFIG.to_dict()))
+    check_same_config(run, saved)
+    check_same_config(run, saved | {"device": "cuda:1"})  # a run may move to another device
+    with pytest.raises(UserError, match=r"config\.toml: width is 8, but .* made with 9"):
+        check_same_config(run, saved | {"width": 9})
+    with pytest.raises(UserError, match=r"seed is 0, but .* made with None"):
+        check_same_config(run, {k: v for k, v in saved.items() if k != "seed"})
+    with pytest.raises(UserError, match=r"rule is None, but .* made with 'meta_distance'"):
+        check_same_config(run, saved | {"rule": "meta_distance"})
+
+
+def test_a_position_is_its_checkpoints_name():
+    assert [str(Position(*p)) for p in ((0,), (3, 0), (3, 12))] == [
+        "epoch-0000",
+        "epoch-0003",
+        "epoch-0003-step-0012",
+    ]
