@@ -419,7 +419,6 @@ def test_a_run_folder_that_lacks_a_file(run, name):
     assert everything(run) == before
 
 
-@pytest.mark.xfail(strict=True, reason="`resume` begins anew and drops the epochs on record")
 def test_a_run_that_lost_its_checkpoints_is_not_begun_again_by_mistake(run):
     """Without any checkpoint, going on would throw the epochs on record away."""
     shutil.rmtree(run / "checkpoints")
@@ -428,7 +427,6 @@ def test_a_run_that_lost_its_checkpoints_is_not_begun_again_by_mistake(run):
     assert everything(run) == before
 
 
-@pytest.mark.xfail(strict=True, reason="`resume` begins anew and drops the epochs on record")
 def test_a_chosen_checkpoint_that_is_not_there_is_not_the_beginning(run):
     (run / "checkpoints" / "chosen").unlink()
     before = everything(run)
@@ -542,7 +540,6 @@ def test_a_folder_that_may_not_be_written(data, tmp_path):
         tmp_path.chmod(0o755)
 
 
-@pytest.mark.xfail(strict=True, reason="matplotlib's errors come through as tracebacks")
 @pytest.mark.parametrize("name", ["plan.xyz", "nowhere/plan.png", "."])
 def test_a_picture_that_cannot_be_drawn(data, tmp_path, name):
     command = ("schedule", *flags(data, epochs=12), "--picture", tmp_path / name)

@@ -205,11 +205,11 @@ def test_schedule_prints_and_writes_nothing(short, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ended = in_process("schedule", *short(epochs=60, classes="2:4", labels="0.1:0.9"))
     assert (ended.code, ended.err) == (0, "")
-    rows = re.findall(r"^ +(\d+) +(\d) +(\d+) \(\d+%\) +(\d+) .*█", ended.out, re.MULTILINE)
+    rows = re.findall(r"^ +(\d+) +(\d) +(\d+) \(\d+%\) +(\d+) .*[█░]", ended.out, re.MULTILINE)
     epochs, classes, known, unlabelled = (
         list(map(int, column)) for column in zip(*rows, strict=True)
     )
-    assert (epochs[0], epochs[-1]) == (0, 59)
+    assert (epochs[0], epochs[-1]) == (1, 60)  # counted for people
     assert len(epochs) <= 25
     assert (classes[0], classes[-1]) == (2, 4)
     assert known == sorted(known)
@@ -313,7 +313,7 @@ def test_predict_skips_what_is_no_image_and_strict_refuses_it(trained, pictures,
     ended = in_process("predict", run, tmp_path)
     assert ended.code == 0
     assert [row["path"] for row in rows_of(ended.out)] == [str(whole)]
-    one_line(ended.err, "1 images skipped", str(broken))
+    one_line(ended.err, "images skipped: 1", str(broken))
     strict = in_process("predict", run, tmp_path, "--strict")
     assert (strict.code, strict.out) == (2, "")
     one_line(strict.err, str(broken), "cannot be read")

@@ -97,7 +97,7 @@ def test_a_plain_folder_of_images_has_neither_split_nor_label(run, pictures, tmp
     out = tmp_path / "rows.parquet"
     ended = in_process("embed", run.path, pictures, "--out", out)
     assert ended.code == 0
-    one_line(ended.err, "1 images skipped", "broken.png")
+    one_line(ended.err, "images skipped: 1", "broken.png")
     rows = pq.read_table(out)
     assert rows["id"].to_pylist() == ["0.png", "2.png", "4.png", "more/1.png", "more/3.png"]
     assert rows["split"].null_count == rows["label"].null_count == 5

@@ -19,7 +19,7 @@ from tests.processes import (
 )
 
 METHODS = {
-    "gradual": {},
+    "gradual": {"seed": 13},  # its best epoch is neither the first nor the last
     "per_class": {"method": "sandbox", "rule": "reclassify_per_class", "seed": 2},
     "finetune": {"method": "finetune", "seed": 0},  # its second stage begins at epoch 2
 }
@@ -232,13 +232,16 @@ def test_killed_while_an_earlier_run_is_overwritten(life):
 
 
 @pytest.mark.parametrize("pattern", ["rmtree", "remove state", "rename metrics"])
-def test_killed_while_going_back_to_an_earlier_checkpoint(life, pattern):
-    one = life("finetune")  # keeps epoch-0003, which is chosen, and the last
-    shutil.copytree(one.reference.run, one.run)
-    back = ("resume", one.run, "--checkpoint", "epoch-0003")
+def test_killed_while_going_back_behind_the_chosen_checkpoint(life, pattern):
+    one = life("gradual")
+    chosen = int(one.reference.content["chosen"].strip()[-1])
+    assert 1 < chosen < 4, "choose a seed whose best epoch is neither the first nor the last"
+    one.die(rf"mkdir .*epoch-000{chosen + 1}\.tmp")
+    back = ("resume", one.run, "--checkpoint", f"epoch-000{chosen - 1}")
     harm = Harm(str(one.run), at=0, match=pattern)
     assert one.nursery.run(*back, harm=harm).code == -9
-    assert_latest_is_whole(one.run)
+    assert assert_latest_is_whole(one.run) == f"epoch-000{chosen - 1}"
+    one.seen.clear()  # it did go backwards
     one.finish()
 
 

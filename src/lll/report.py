@@ -203,7 +203,11 @@ def _mistaken_table(material: Material) -> Html:
         empty = [""] * (MISTAKEN_CLASSES - len(cells))
         rows.append([name, str(total), _percent(right / total if total else None), *cells, *empty])
     head = ["true class", "images", "right", "most often taken for", "then for", "then for"]
-    return table(head, rows, "Percent of the true class's test images, with the most confident mistake of each kind")
+    return table(
+        head,
+        rows,
+        "Percent of the true class's test images, with the most confident mistake of each kind",
+    )
 
 
 def _mistake(material: Material, mistake: Mistake, total: int) -> Html:

@@ -130,6 +130,12 @@ def resume(
     saved = load_checkpoint(run.path, checkpoint)
     if saved is not None:
         check_same_config(run, saved.config)
+    elif checkpoint != "latest" or run.metrics or run.config.from_run is not None:
+        # A run that was ended before its first checkpoint begins again; others would lose much.
+        raise UserError(
+            f"{run.path}: no checkpoint {checkpoint!r} to go on from: begin anew, in another "
+            "folder or with --overwrite"
+        )
     prepared = prepare(run.config, data or data_of(run.config))
     check_same_data(run, prepared)
     learner = _begin(prepared, encoder)
@@ -137,8 +143,8 @@ def resume(
         if checkpoint != "latest":
             go_back(run.path, checkpoint)
         _restore(learner, saved, str(run.path))
-    elif run.config.from_run is not None:
-        raise UserError(f"{run.path}: has no checkpoint: begin it anew with --overwrite")
+    else:
+        save_checkpoint(run.path, _checkpoint(run.config, learner))
     run = cut_back(run, learner.position.epoch)
     return _train(prepared, learner, run, watch or Watch())
 

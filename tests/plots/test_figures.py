@@ -10,8 +10,8 @@ from lll.plots.confusion import confusion
 from lll.plots.labels import accuracy_against_labels
 from lll.plots.latent import latent
 from lll.plots.learning import learning
-from lll.plots.save import picture_bytes, save
-from lll.plots.schedule import draw_schedule, schedule
+from lll.plots.save import picture_bytes, save, save_as
+from lll.plots.schedule import schedule
 from lll.plots.seconds import seconds
 from lll.plots.style import class_colours
 from lll.plots.views import views
@@ -78,9 +78,8 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_picture_is_drawn(name):
     with Image.open(io.BytesIO(picture_bytes(FIGURES[name](), "png"))) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    assert min(pixels.shape[:2]) > 300
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+        assert min(image.size) > 300
+        assert len(image.getcolors(maxcolors=2**24)) > 10
 
 
 def texts(figure):
@@ -109,7 +108,7 @@ def test_schedule_shows_plan_and_run():
 
 
 def test_a_plan_is_drawn_into_a_file(tmp_path):
-    assert draw_schedule(METRICS, tmp_path / "plan.svg").read_bytes().startswith(b"<?xml")
+    assert save_as(schedule(METRICS), tmp_path / "plan.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_confusion_cells_are_percent_of_the_row():

@@ -120,13 +120,13 @@ def test_the_result_is_of_the_final_and_the_chosen_epoch(run):
         ([], None),
         ([None, None], None),
         ([0.5], 0),
-        ([0.5, 0.5, 0.5], 0),
-        ([0.1, 0.9, 0.9, 0.2], 1),
-        ([None, 0.0, 0.0], 1),
+        ([0.5, 0.5, 0.5], 2),
+        ([0.1, 0.9, 0.9, 0.2], 2),
+        ([None, 0.0, 0.0], 2),
         ([0.9, 0.1, 1.0], 2),
     ],
 )
-def test_the_first_of_the_best_epochs_is_chosen(validation, chosen):
+def test_the_last_of_the_best_epochs_is_chosen(validation, chosen):
     assert chosen_epoch(metrics_of(e, v) for e, v in enumerate(validation)) == chosen
 
 

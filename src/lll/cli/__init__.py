@@ -5,6 +5,7 @@ Each command is a function in a file of its own, and a line in `COMMANDS`.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -43,11 +44,24 @@ def build_app() -> typer.Typer:
     )
     data_app = typer.Typer(no_args_is_help=True, help="Fetch a data set, or look at one.")
     for name, command in COMMANDS.items():
-        app.command(name)(command)
+        app.command(name)(_interruptible(command))
     for name, command in DATA_COMMANDS.items():
-        data_app.command(name)(command)
+        data_app.command(name)(_interruptible(command))
     app.add_typer(data_app, name="data")
     return app
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """``command``, which on Ctrl-C says so; typer would end it without a word."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(complain("interrupted", 130)) from None
+
+    return run
 
 
 def main() -> None:
@@ -59,7 +73,7 @@ def main() -> None:
     except _UsageError as error:
         message = _usage_line(error)
         sys.exit(complain(f"{message} (see `lll --help`)", 2) if message else 2)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         sys.exit(complain("interrupted", 130))
     except BrokenPipeError:
         sys.exit(141)

@@ -31,6 +31,7 @@ def compare(
     """
     from lll.compare import curves, read_sweep, run_sweep, table_lines, tabulate, write_comparison
     from lll.plots.comparison import comparison
+    from lll.plots.save import save
 
     out = out or Path("runs") / sweep_file.stem
     sweep = read_sweep(sweep_file, out)
@@ -42,13 +43,11 @@ def compare(
             say=lambda line: console.print(line, highlight=False, soft_wrap=True),
         )
     except KeyboardInterrupt:
-        complain("every run is saved; the same command goes on", 0)
-        raise
+        line = "interrupted: every run is saved, and the same command goes on"
+        raise typer.Exit(complain(line, 130)) from None
     rows = tabulate(sweep)
     write_comparison(out, rows, sweep.reference)
-    figure = comparison(curves(sweep))
-    for suffix in ("png", "svg"):
-        figure.savefig(out / f"accuracy-by-labels.{suffix}", dpi=150)
+    save(comparison(curves(sweep)), out / "accuracy-by-labels")
     if as_json:
         for row in rows:
             say_json(row)

@@ -57,7 +57,7 @@ def say_skipped(skipped: tuple[Skipped, ...]) -> None:
     if skipped:
         first = skipped[0]
         complain(
-            f"{len(skipped)} images skipped, first {first.path}: {first.reason} "
+            f"images skipped: {len(skipped)}, first {first.path}: {first.reason} "
             "(`lll data info` lists them, --strict refuses them)",
             0,
         )
@@ -214,7 +214,7 @@ def say_plan(prepared: Prepared) -> None:
         if row["epoch"] % every and row is not rows[-1]:
             continue
         table.add_row(
-            str(row["epoch"]),
+            str(row["epoch"] + 1),
             str(row["classes"]),
             f"{row['labels_known']} ({100 * row['label_rate']:.0f}%)",
             str(row["unlabelled"]),

@@ -99,7 +99,8 @@ def schedule(
 ) -> None:
     """Show what would be known when, without training. Takes the flags of `lll train`."""
     config = read_config(config_file, flags)
-    from lll.plots.schedule import draw_schedule
+    from lll.plots.save import save_as
+    from lll.plots.schedule import schedule as draw_schedule
     from lll.prepare import plan_rows, prepare
     from lll.training import check_names
 
@@ -113,7 +114,7 @@ def schedule(
     else:
         say_plan(prepared)
     if picture is not None:
-        draw_schedule(rows, picture)
+        save_as(draw_schedule(rows), picture)
         Console(stderr=as_json).print(f"drawn into {picture}", highlight=False)
 
 

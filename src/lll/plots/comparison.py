@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lll.plots.style import LINE_COLOURS, LINE_STYLES, new_figure, plain
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Okabe and Ito's palette, told apart by most people with a colour-vision deficiency.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", "--", ":", "-.")
 
 
 def comparison(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
@@ -18,16 +16,16 @@ def comparison(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 
     The band is mean ± std over seeds; a method with one seed has none.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    figure = new_figure(7.0, 4.5)
     axes = figure.subplots()
     for number, (title, epochs) in enumerate(curves.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        style = LINE_STYLES[number // len(LINE_COLOURS) % len(LINE_STYLES)]
         labels = [epoch["labels"] for epoch in epochs]
         means = [epoch["mean"] for epoch in epochs]
-        axes.plot(labels, means, style, color=colour, label=title, marker=".", markersize=4)
+        axes.plot(
+            labels, means, style, color=colour, label=plain(title, 60), marker=".", markersize=4
+        )
         if all(epoch["std"] is not None for epoch in epochs):
             low = [epoch["mean"] - epoch["std"] for epoch in epochs]
             high = [epoch["mean"] + epoch["std"] for epoch in epochs]

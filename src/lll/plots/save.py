@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lll.runs.files import says_when_full, write_durably
+from lll.types import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,18 @@ def save(figure: Figure, path: Path) -> tuple[Path, Path]:
     write_durably(png, picture_bytes(figure, "png"))
     write_durably(svg, picture_bytes(figure, "svg"))
     return png, svg
+
+
+def save_as(figure: Figure, path: Path) -> Path:
+    """Write ``figure`` to ``path``, whose suffix (.png, .svg or .pdf) says the format.
+
+    Raises UserError for another suffix, and if it cannot be written.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in ("png", "svg", "pdf"):
+        raise UserError(f"{path}: the name of a picture must end in .png, .svg or .pdf")
+    write_durably(path, picture_bytes(figure, kind))
+    return path
 
 
 def picture_bytes(figure: Figure, kind: str) -> bytes:

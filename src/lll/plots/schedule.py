@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lll.plots.style import new_figure, whole_numbers
@@ -38,12 +37,6 @@ def schedule(planned: Rows, as_run: Rows = ()) -> Figure:
         done, total = len(as_run), len(planned)
         figure.suptitle(f"Schedule as planned and, in dots, as run ({done} of {total} epochs)")
     return figure
-
-
-def draw_schedule(rows: Rows, path: Path) -> Path:
-    """Draw the plan ``rows`` into ``path``, whose suffix (png, svg, pdf) says the format."""
-    schedule(rows).savefig(path, dpi=150)
-    return path
 
 
 def _draw_classes(axes: Axes, planned: Rows, as_run: Rows) -> None:
@@ -85,7 +78,9 @@ def _draw_rates(axes: Axes, planned: Rows, as_run: Rows) -> None:
 
 
 def _dots(axes: Axes, rows: Rows, values: list[float], colour: str) -> None:
-    axes.plot(_epochs(rows), values, "o", color=colour, markersize=4, clip_on=False)
+    # An empty line that is not clipped would stretch the layout to nothing.
+    if rows:
+        axes.plot(_epochs(rows), values, "o", color=colour, markersize=4, clip_on=False)
 
 
 def _epochs(rows: Rows) -> list[int]:

@@ -60,7 +60,10 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, *, chosen: bool = False) 
     """
     folder = run / "checkpoints"
     name = str(checkpoint.position)
-    if name not in _named(folder).values():
+    named = _named(folder)
+    if named.get("latest") != name:  # else nothing has changed since it was read
+        if named.get("chosen") == name:
+            (folder / "chosen").unlink()  # before what it names is replaced
         _write(folder, name, checkpoint)
     # `latest` last: a kill in between leaves an earlier `latest`, and the epoch runs again.
     for pointer in ("chosen", "latest") if chosen else ("latest",):

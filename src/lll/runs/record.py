@@ -75,7 +75,7 @@ class Run:
 
     @property
     def chosen_epoch(self) -> int | None:
-        """The epoch with the best validation accuracy (the first of equals); None without."""
+        """The epoch with the best validation accuracy (the last of equals); None without."""
         return chosen_epoch(self.metrics)
 
     @property
@@ -109,9 +109,12 @@ class Run:
 
 
 def chosen_epoch(metrics: Iterable[dict[str, Any]]) -> int | None:
-    """The epoch with the best validation accuracy, the first of equals; None without any."""
-    scores = [(-m["validation_accuracy"], m["epoch"]) for m in metrics if _scored(m)]
-    return min(scores)[1] if scores else None
+    """The epoch with the best validation accuracy; None without any.
+
+    Of equals the last, which knew the most labels.
+    """
+    scores = [(m["validation_accuracy"], m["epoch"]) for m in metrics if _scored(m)]
+    return max(scores)[1] if scores else None
 
 
 def _scored(metrics: dict[str, Any]) -> bool:
