@@ -196,7 +196,9 @@ class RunConfig(BaseModel):
     )
 
     data: Text = Field(description="data set: a name, a folder, a zip or a file")
-    method: str = Field("gradual", description="how to train: one of the five methods")
+    method: str = Field(
+        "gradual", description="baseline, self_supervised, finetune, gradual or sandbox"
+    )
     rule: str | None = Field(None, description="the extra encoder step of the sandbox method")
     from_run: Text | None = Field(None, description="finetune the encoder of this finished run")
 
@@ -208,11 +210,12 @@ class RunConfig(BaseModel):
         1.0, description="share of labels known, low:high, or 4/class", validate_default=True
     )
     unlabelled_pool: Literal["represented", "all"] = Field(
-        "represented", description="where unlabelled images come from"
+        "represented",
+        description="unlabelled images come from classes that are represented, or from all",
     )
     epochs: Count = Field(20, description="passes over the training images")
     pretrain_epochs: int = Field(
-        0, ge=0, description="first epochs, self-supervised, of finetune (half of them)"
+        0, ge=0, description="first epochs, self-supervised, of finetune: half of them unless given"
     )
     batch_size: Count = Field(525, description="images per step, labelled and unlabelled")
     labelled_batch_size: Count | None = Field(
@@ -231,14 +234,14 @@ class RunConfig(BaseModel):
         "leaky_relu", description="relu or leaky_relu"
     )
     contrast: Literal["info_nce", "nt_xent"] = Field(
-        "info_nce", description="contrastive loss: cross-view or 2N negatives"
+        "info_nce", description="info_nce (cross-view negatives) or nt_xent (2N negatives)"
     )
     temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
     similarity: Literal["dot", "inverse_distance"] = Field(
-        "dot", description="similarity in the reclassify rules"
+        "dot", description="dot or inverse_distance, in the reclassify rules"
     )
     direction: Literal["attract", "repel"] = Field(
-        "attract", description="sign of the meta_distance rule"
+        "attract", description="attract or repel, in the meta_distance rule"
     )
 
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal mirror in a view")

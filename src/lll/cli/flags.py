@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lll.config import RunConfig, read_toml
+from lll.config import METHOD_DEFAULTS, RunConfig, read_toml
 
 _FLAG_NAMES = {"from_run": "--from"}
 
@@ -56,8 +56,11 @@ def with_config_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _help_of(name: str) -> str:
     field = RunConfig.model_fields[name]
-    text = (field.description or "").capitalize()
-    return text if field.default is None or field.is_required() else f"{text} ({field.default})"
+    if name != "method" and any(name in defaults for defaults in METHOD_DEFAULTS.values()):
+        return f"{field.description} (default by method)"
+    if field.default is None or field.is_required():
+        return str(field.description)
+    return f"{field.description} ({field.default})"
 
 
 def read_config(file: Path | None, flags: dict[str, str | None]) -> RunConfig:

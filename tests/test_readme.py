@@ -1,0 +1,75 @@
+"""What the README says is so: its commands and flags exist, its map is true, its Python runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lll.cli import COMMANDS, DATA_COMMANDS
+from lll.compare import read_sweep
+from lll.config import METHOD_DEFAULTS
+from lll.methods import METHODS, RULES
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_every_command_and_flag_exists():
+    lines = [
+        line.split("#")[0].split() for block in blocks("console") for line in block.split("\n")
+    ]
+    commands = [words for words in lines if words and words[0] == "lll"]
+    assert len(commands) > 10
+    for _, name, *words in commands:
+        assert name in COMMANDS or (name == "data" and words[0] in DATA_COMMANDS)
+        help_text = subprocess_help(name)
+        for flag in (word for word in words if word.startswith("--")):
+            assert flag in help_text, f"lll {name} {flag}"
+
+
+def subprocess_help(name, _texts={}):  # noqa: B006 - asked once per command
+    if name not in _texts:
+        command = [sys.executable, "-m", "lll", name, "--help"]
+        _texts[name] = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return _texts[name]
+
+
+def test_every_path_of_the_map_exists():
+    paths = re.findall(r"^\| `([^`]+)` \|", TEXT.split("## The map")[1], re.MULTILINE)
+    paths += re.findall(r"\]\(([^)]+)\)", TEXT)
+    assert len(paths) > 25
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_room_is_on_the_map():
+    rooms = {path.name for path in (ROOT / "src" / "lll").iterdir() if path.suffix in ("", ".py")}
+    hidden = {"__init__.py", "__main__.py", "__pycache__", "pictures.py"}
+    assert [room for room in rooms - hidden if f"`src/lll/{room}" not in TEXT] == []
+
+
+def test_methods_and_rules_are_all_named():
+    assert all(f"`{name}`" in TEXT for name in [*METHODS, *RULES])
+    assert set(METHOD_DEFAULTS) == set(METHODS)
+
+
+def test_the_sweep_can_be_read(tmp_path):
+    (tmp_path / "sweep.toml").write_text(blocks("toml")[0])
+    assert len(read_sweep(tmp_path / "sweep.toml", tmp_path).jobs) == 12
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=["train", "sklearn"])
+def test_python_runs(code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    names = {"images": images, "y": np.arange(40) % 4 - 1}
+    names |= {"more_images": 255 - images, "more_y": np.arange(40) % 5}
+    assert "epochs=10" in code
+    exec(code.replace("epochs=10", "epochs=1"), names)
