@@ -21,6 +21,7 @@ from lll.compare import (
     table_lines,
     tabulate,
 )
+from lll.plots.comparison import comparison
 from lll.runs.record import load_run
 from lll.types import UserError
 
@@ -173,3 +174,15 @@ def test_a_failing_run_is_named_and_the_others_go_on(sweep_file, tmp_path):
         run_sweep(sweep, processes=2, say=said.append)
     assert [row["n"] for row in tabulate(sweep)] == [0, 1]
     assert (out / "baseline-2_class-seed0" / "mine.txt").read_text() == "not a run"
+
+
+def test_the_picture_has_a_line_for_each_title_and_a_band_where_there_is_a_spread():
+    epochs = [{"labels": 10 * (e + 1), "mean": 0.2 * (e + 1), "std": 0.1} for e in range(3)]
+    alone = [epoch | {"std": None} for epoch in epochs]
+    axes = comparison({"gradual": epochs, "baseline": alone}).axes[0]
+    assert [line.get_label() for line in axes.get_lines()] == ["gradual", "baseline"]
+    line = np.array([[10, 0.2], [20, 0.4], [30, 0.6]])
+    assert axes.get_lines()[0].get_xydata() == pytest.approx(line)
+    (band,) = axes.collections
+    box = band.get_datalim(axes.transData)
+    assert (box.y0, box.y1) == pytest.approx((0.1, 0.7))
