@@ -128,6 +128,18 @@ def test_a_rule_does_nothing_without_one_of_the_pools(rule, missing):
     assert changed(before, learner.modules) == set()
 
 
+def test_batch_norm_of_a_frozen_encoder_does_not_look_at_the_batch():
+    prepared, learner, batch = ready(method="self_supervised", encoder="resnet18", width=4)
+    contrast, probe = prepared.stages[0]
+    buffers = dict(learner.modules["encoder"].named_buffers())
+    for step, moves in ((contrast, True), (probe, False)):
+        before = copy.deepcopy(buffers)
+        _take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
+        moved = [name for name in buffers if not torch.equal(buffers[name], before[name])]
+        assert bool(moved) == moves
+        assert learner.modules["encoder"].training
+
+
 def test_every_method_has_steps_and_known_defaults():
     assert set(METHOD_DEFAULTS) <= set(METHODS)
     for method in METHODS:

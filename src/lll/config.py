@@ -228,7 +228,7 @@ class RunConfig(BaseModel):
         1e-2, description="learning rate of the linear probe", validate_default=True
     )
 
-    encoder: str = Field("convnet", description="encoder by name")
+    encoder: str = Field("convnet", description="convnet or resnet18")
     width: Count = Field(128, description="channels and features of encoder and projection head")
     activation: Literal["relu", "leaky_relu"] = Field(
         "leaky_relu", description="relu or leaky_relu"

@@ -235,3 +235,55 @@ def test_every_named_encoder_fits_the_heads():
 def test_convnet_takes_any_activation():
     encoder = convnet(32, 8, nn.Tanh)
     assert encoder(images(2)).abs().max() < 1
+
+
+# ResNet-18
+
+
+def test_resnet18_has_the_published_size():
+    encoder = build(encoder="resnet18")["encoder"]
+    # 11,173,962 with the usual classifier of 512 x 10 + 10.
+    assert count(encoder) == 11_173_962 - 5_130
+    assert encoding_width(encoder, 32) == 512
+
+
+def test_resnet18_halves_the_image_three_times():
+    encoder = build(encoder="resnet18", width=8)["encoder"]
+    sides = []
+    for layer in encoder:
+        layer.register_forward_hook(
+            lambda layer, given, out: sides.append(out.shape[-1]) if out.ndim == 4 else None
+        )
+    encoder(images(2))
+    assert sides == [32] * 3 + [32, 32, 16, 16, 8, 8, 4, 4, 1]
+
+
+def test_resnet18_computes_what_its_formula_says():
+    modules = build(encoder="resnet18", width=4, activation="leaky_relu")
+    state = modules["encoder"].state_dict()
+
+    def norm(x, name):
+        mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3), unbiased=False)
+        x = (x - mean[:, None, None]) / (var + 1e-5).sqrt()[:, None, None]
+        return x * state[f"{name}.weight"][:, None, None] + state[f"{name}.bias"][:, None, None]
+
+    def block(x, name, stride):
+        y = F.conv2d(x, state[f"{name}.residual.0.weight"], stride=stride, padding=1)
+        y = F.leaky_relu(norm(y, f"{name}.residual.1"), 0.2)
+        y = norm(F.conv2d(y, state[f"{name}.residual.3.weight"], padding=1), f"{name}.residual.4")
+        if f"{name}.shortcut.0.weight" in state:
+            x = F.conv2d(x, state[f"{name}.shortcut.0.weight"], stride=stride)
+            x = norm(x, f"{name}.shortcut.1")
+        return F.leaky_relu(y + x, 0.2)
+
+    x = F.leaky_relu(norm(F.conv2d(images(5), state["0.weight"], padding=1), "1"), 0.2)
+    for number in range(8):
+        x = block(x, str(3 + number), 2 if number in (2, 4, 6) else 1)
+    torch.testing.assert_close(
+        modules["encoder"](images(5)), x.mean(dim=(2, 3)), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_resnet18_cannot_be_thinner_than_a_channel():
+    with pytest.raises(UserError, match="width 1 is too small for encoder 'resnet18': use 2 up"):
+        build(encoder="resnet18", width=1)

@@ -14,6 +14,7 @@ import typer
 
 from lll.cli import compare, data, embed, evaluate, export, plot, predict, report, train
 from lll.cli.show import complain
+from lll.memory import keep_freed_memory
 from lll.types import UserError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -66,6 +67,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 def main() -> None:
     """Run the command line; exit 2 with one line for bad input."""
+    keep_freed_memory()
     try:
         code = build_app()(standalone_mode=False)
     except UserError as error:

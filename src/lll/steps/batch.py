@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from lll.augment import Strength
+from lll.models import evaluating
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ StepFunction = Callable[[nn.ModuleDict, Batch, StepOptions, torch.Generator], St
 
 @contextmanager
 def gradients_only_to(modules: nn.ModuleDict, reached: Iterable[str]) -> Iterator[None]:
-    """Inside, only the modules called ``reached`` gather gradients; the rest build no graph."""
+    """Inside, only the modules called ``reached`` train; the rest are as at evaluation.
+
+    They build no graph, and batch norm in them neither looks at the batch nor counts it: a
+    probe on a frozen encoder sees the encodings that it will be judged on.
+    """
     reached = set(reached)
     frozen = [
         parameter
@@ -67,7 +72,11 @@ def gradients_only_to(modules: nn.ModuleDict, reached: Iterable[str]) -> Iterato
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
-        yield
+        with ExitStack() as stack:
+            for name, module in modules.items():
+                if name not in reached:
+                    stack.enter_context(evaluating(module))
+            yield
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
