@@ -7,9 +7,10 @@ import torch
 from tests.tiny import tiny_config, tiny_data
 
 from lll.config import METHOD_DEFAULTS, RunConfig
+from lll.feeding import minibatches
 from lll.methods import METHODS, OPTIMIZER_OF, RULES, rule_step, stages_of
 from lll.prepare import prepare
-from lll.training import _begin, _set_rates, _take, _to_device
+from lll.training import _begin, _networks, _set_rates, _take
 from lll.types import UserError
 
 REACHED = {
@@ -35,7 +36,12 @@ def ready(**given):
         seed=0,
         epoch=2,
     )[0]
-    return prepared, learner, _to_device(prepared, first)
+    return prepared, learner, next(minibatches(prepared.train, [first], prepared.device))
+
+
+def take(step, learner, batch, prepared, views):
+    networks = _networks(learner.modules, prepared)
+    return _take(step, learner, networks, batch, prepared.options, views)
 
 
 def changed(before, after):
@@ -55,7 +61,7 @@ def test_a_step_moves_just_the_modules_it_reaches(method):
     prepared, learner, batch = ready(method=method)
     for step in prepared.stages[0]:
         before = copy.deepcopy(learner.modules)
-        _take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
+        take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
         assert changed(before, learner.modules) == set(step.reaches)
     reached = {name for step in prepared.stages[0] for name in step.reaches}
     assert reached == REACHED[method]
@@ -71,7 +77,7 @@ def test_the_probe_alone_learns_from_labels_in_self_supervised():
 def test_a_rule_moves_just_the_modules_it_reaches(rule):
     prepared, learner, batch = ready(method="sandbox", rule=rule)
     before = copy.deepcopy(learner.modules)
-    _take(rule_step(rule), learner, batch, prepared, torch.Generator().manual_seed(0))
+    take(rule_step(rule), learner, batch, prepared, torch.Generator().manual_seed(0))
     with_probe = rule in ("soft_lookup", "meta_reclassify")
     assert changed(before, learner.modules) == (
         {"encoder", "pseudo_probe"} if with_probe else {"encoder"}
@@ -86,7 +92,7 @@ def test_reclassify_per_class_updates_once_per_class(rule, updates, monkeypatch)
     calls = []
     optimizer = learner.optimizers["contrastive"]
     monkeypatch.setattr(optimizer, "step", lambda: calls.append(1))
-    _take(rule_step(rule), learner, batch, prepared, torch.Generator().manual_seed(0))
+    take(rule_step(rule), learner, batch, prepared, torch.Generator().manual_seed(0))
     classes = len(batch.targets.unique())
     assert classes == 4
     assert len(calls) == (classes if updates == "classes" else 1)
@@ -95,9 +101,9 @@ def test_reclassify_per_class_updates_once_per_class(rule, updates, monkeypatch)
 def test_updates_of_a_class_use_gradients_taken_before_any_of_them():
     prepared, learner, batch = ready(method="sandbox", rule="reclassify_per_class")
     step, twin = rule_step("reclassify_per_class"), copy.deepcopy(learner.modules)
-    _take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
+    take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
 
-    result = step.run(twin, batch, prepared.options, torch.Generator().manual_seed(0))
+    result = step.run(dict(twin.items()), batch, prepared.options, torch.Generator().manual_seed(0))
     parameters = list(twin["encoder"].parameters())
     adam = torch.optim.Adam(parameters, lr=prepared.plan[2].contrastive_rate, fused=True)
     gradients = [torch.autograd.grad(x, parameters, retain_graph=True) for x in result.losses]
@@ -114,17 +120,18 @@ def test_a_rule_does_nothing_without_one_of_the_pools(rule, missing):
     prepared, learner, batch = ready(method="sandbox", rule=rule)
     none = torch.empty(0, 3, 32, 32, dtype=torch.uint8)
     gone = (
-        {"unlabelled": none}
+        {"unlabelled": none, "all_unlabelled": 0}
         if missing == "unlabelled"
         else {
             "labelled": none,
             "targets": torch.empty(0, dtype=torch.int64),
+            "all_labelled": 0,
         }
     )
     batch = type(batch)(**(vars(batch) | gone))
     before = copy.deepcopy(learner.modules)
     step = rule_step(rule)
-    assert _take(step, learner, batch, prepared, torch.Generator().manual_seed(0)) is None
+    assert take(step, learner, batch, prepared, torch.Generator().manual_seed(0)) is None
     assert changed(before, learner.modules) == set()
 
 
@@ -134,7 +141,7 @@ def test_batch_norm_of_a_frozen_encoder_does_not_look_at_the_batch():
     buffers = dict(learner.modules["encoder"].named_buffers())
     for step, moves in ((contrast, True), (probe, False)):
         before = copy.deepcopy(buffers)
-        _take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
+        take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
         moved = [name for name in buffers if not torch.equal(buffers[name], before[name])]
         assert bool(moved) == moves
         assert learner.modules["encoder"].training

@@ -76,9 +76,9 @@ def test_only_revealed_labels_reach_a_step(tmp_path, monkeypatch):
     data = DataSet(data.name, data.class_names, train_set, data.test)
     take = loop._take
 
-    def spy(step, learner, batch, prepared, views):
+    def spy(step, learner, networks, batch, options, views):
         seen.append((learner.position.epoch, step.name, batch))
-        return take(step, learner, batch, prepared, views)
+        return take(step, learner, networks, batch, options, views)
 
     monkeypatch.setattr(loop, "_take", spy)
     config = tiny_config()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -18,8 +17,9 @@ from lll.evaluate.linear_probe import linear_probe_accuracy
 from lll.evaluate.neighbours import neighbour_accuracy
 from lll.evaluate.points import check_finite
 from lll.evaluate.progress import area_under_labels, forgetting_per_class, mean_forgetting
+from lll.feeding import Split
 from lll.predict import Encoded, encode, load_modules
-from lll.prepare import Prepared, Split, check_same_data, data_of, prepare
+from lll.prepare import Prepared, check_same_data, data_of, prepare
 from lll.runs.checkpoint import Position, load_checkpoint
 from lll.runs.files import write_durably
 from lll.runs.record import Run, load_run
@@ -137,8 +137,7 @@ def _train_sample(prepared: Prepared) -> Split:
 
 
 def _take(split: Split, at: NDArray[np.intp]) -> Split:
-    index = torch.from_numpy(at).to(split.images.device)
-    return replace(split, images=split.images[index], labels=split.labels[at])
+    return replace(split, images=split.images[at], labels=split.labels[at])
 
 
 def _encode(run: Run, modules: nn.ModuleDict, split: Split, what: str) -> Encoded:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 
@@ -51,6 +51,10 @@ class Views:
     shift: Float[Tensor, "n 2"]
     zoom: Float[Tensor, "n 2"]
     colour: Float[Tensor, "n 3 3"]
+
+    def take(self, rows: Int[Tensor, " m"]) -> Views:
+        """The draws at ``rows`` [m], in that order."""
+        return Views(self.mirror[rows], self.shift[rows], self.zoom[rows], self.colour[rows])
 
 
 def draw_views(n: int, strength: Strength, generator: torch.Generator) -> Views:

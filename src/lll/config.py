@@ -261,6 +261,9 @@ class RunConfig(BaseModel):
     test_share: Share = Field(0.2, description="share for test where the data has no test split")
     seed: int = Field(0, ge=0, description="seed of every random choice")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the networks: bfloat16, float32, or auto, bfloat16 on GPUs"
+    )
 
     def __init__(self, **given: Any) -> None:
         given = {name: value for name, value in given.items() if value is not None}

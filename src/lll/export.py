@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lll.data import SOURCES, Progress, load_data
+from lll.data.assemble import joined
 from lll.data.files import Files, read_folder
 from lll.data.images import decode_all
 from lll.evaluate.points import check_finite
+from lll.feeding import Streamed
 from lll.predict import encode, load_modules
 from lll.runs.files import write_durably
 from lll.runs.record import Run
 from lll.types import UNLABELLED, Skipped, UserError
+from lll.types import Rows as RowsInFile
 
 if TYPE_CHECKING:
     import onnx
@@ -45,7 +48,7 @@ USAGE = (
 class Rows:
     """Images to encode: uint8 [n, s, s, 3], ids [n], splits [n] and class names [n] or None."""
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | RowsInFile
     ids: list[str]
     splits: list[str | None]
     labels: list[str | None]
@@ -83,7 +86,7 @@ def read_rows(
     parts = {"train": data.train, "test": data.test}
     names: dict[int, str | None] = {UNLABELLED: None, **dict(enumerate(data.class_names))}
     return Rows(
-        images=np.concatenate([part.images for part in parts.values()]),
+        images=joined([part.images for part in parts.values()]),
         ids=[str(i) for part in parts.values() for i in part.ids],
         splits=[split for split, part in parts.items() for _ in range(len(part))],
         labels=[names[int(label)] for part in parts.values() for label in part.labels],
@@ -113,7 +116,7 @@ def embed(
     if not rows.ids:
         raise UserError(f"there is no image to embed ({len(rows.skipped)} could not be read)")
     modules = load_modules(run, checkpoint=checkpoint, encoder=encoder)
-    encoded = encode(modules, torch.from_numpy(rows.images))
+    encoded = encode(modules, Streamed(rows.images, torch.device("cpu")))
     check_finite(encoded.encodings, f"{run.path}: encodings")
     check_finite(encoded.probabilities, f"{run.path}: probabilities")
     best = encoded.probabilities.argmax(axis=1)

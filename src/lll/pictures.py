@@ -124,7 +124,7 @@ def draw_views(material: Material) -> Figure:
     labels = prepared.train.labels
     firsts = np.flatnonzero(labels >= 0)[np.unique(labels[labels >= 0], return_index=True)[1]]
     shown = np.resize(firsts, min(VIEWED_IMAGES, len(firsts)))
-    images = prepared.train.images[torch.from_numpy(shown).to(prepared.device)]
+    images = prepared.train.images[shown]
     generator = torch_generator(prepared.device, prepared.config.seed, "pictures", "views")
 
     def some(strength: Strength) -> NDArray[np.float32]:

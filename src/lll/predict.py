@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -79,14 +80,27 @@ def load_modules(
     return modules.eval()
 
 
-def forward(modules: nn.ModuleDict, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Encodings [m, d] and logits [m, classes] of uint8 ``images`` [n, h, w, 3], by batches.
+class Images(Protocol):
+    """Images uint8 [n, h, w, 3], given by slices on a device: a tensor, or what streams them."""
+
+    def __len__(self) -> int:
+        """n"""
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        """The images of ``rows`` [m, h, w, 3], on the device."""
+
+
+def forward(
+    modules: nn.ModuleDict, images: Images, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Encodings [m, d] and logits [m, classes] of ``images``, ``start`` to ``stop``, by batches.
 
     The view at evaluation is the identity. Nothing is kept for a gradient.
     """
+    stop = len(images) if stop is None else stop
     with evaluating(modules), torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH].permute(0, 3, 1, 2)
+        for at in range(start, stop, BATCH):
+            part = images[at : min(at + BATCH, stop)].permute(0, 3, 1, 2)
             encodings = modules["encoder"](unit_floats(part))
             yield encodings, modules["probe"](encodings)
 
@@ -99,7 +113,7 @@ class Encoded:
     probabilities: NDArray[np.float32]
 
 
-def encode(modules: nn.ModuleDict, images: Tensor) -> Encoded:
+def encode(modules: nn.ModuleDict, images: Images) -> Encoded:
     """Encodings and class probabilities of uint8 ``images`` [n, h, w, 3], n at least 1."""
     parts = [(e.cpu(), logits.softmax(dim=1).cpu()) for e, logits in forward(modules, images)]
     encodings, probabilities = zip(*parts, strict=True)

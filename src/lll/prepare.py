@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from lll.augment import Strength
 from lll.config import RunConfig
 from lll.data import load_data
+from lll.data.fingerprint import fingerprint
 from lll.data.reveal import Known, Reveal, order_of_classes
 from lll.data.splits import set_aside
+from lll.feeding import Split, fits_on, place
 from lll.methods import OPTIMIZER_OF, Stage, stages_of
+from lll.processes import ALONE, Processes
 from lll.runs.record import DataFacts, Run
 from lll.schedules import plan_run
 from lll.steps import StepOptions
-from lll.types import DataSet, EpochPlan, ImageSet, UserError
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images on the training device, uint8 [n, h, w, 3], and their labels on the host [n]."""
-
-    images: Tensor
-    labels: NDArray[np.int64]
-
-    @staticmethod
-    def of(images: ImageSet, device: torch.device) -> Split:
-        """``images`` moved to ``device``."""
-        return Split(torch.from_numpy(images.images).to(device), images.labels)
+from lll.types import DataSet, EpochPlan, UserError
 
 
 @dataclass(frozen=True)
@@ -41,10 +31,13 @@ class Prepared:
     """A run that is ready to start: what it will do, and the data it will do it on.
 
     ``train``, ``validation`` and ``test`` are disjoint; ``ids`` [n] are those of ``train``.
+    ``half`` says whether networks are computed in bfloat16.
     """
 
     config: RunConfig
     device: torch.device
+    processes: Processes
+    half: bool
     facts: DataFacts
     stages: tuple[Stage, ...]
     plan: tuple[EpochPlan, ...]
@@ -85,13 +78,15 @@ def plan_rows(prepared: Prepared) -> list[dict[str, Any]]:
     return rows
 
 
-def prepare(config: RunConfig, data: DataSet) -> Prepared:
+def prepare(config: RunConfig, data: DataSet, processes: Processes = ALONE) -> Prepared:
     """Check ``config`` against ``data`` and lay out the run; nothing is written.
+
+    With several ``processes`` it is their run together, each on its own device.
 
     Raises UserError for an unknown method or rule, an unusable device, more classes than
     the data has, a class without a labelled training image, or no images.
     """
-    device = pick_device(config.device)
+    device = pick_device(config.device, processes)
     stages = stages_of(config.method, config.rule)
     if not len(data.train):
         raise UserError(f"data {data.name!r} has no training images")
@@ -105,18 +100,23 @@ def prepare(config: RunConfig, data: DataSet) -> Prepared:
     aside = set_aside(
         data.train.ids, data.train.labels, config.validation_share, config.seed, "validation"
     )
-    train = data.train.take(~aside)
+    train, validation = data.train.take(~aside), data.train.take(aside)
+    parts = (train, validation, data.test)
+    fits = fits_on(device, sum(part.images.nbytes for part in parts))
+    splits = [Split(place(part.images, device, fits=fits), part.labels) for part in parts]
     class_order = order_of_classes(config.class_order, data.class_names, config.seed)
     return Prepared(
         config=config,
         device=device,
+        processes=processes,
+        half=computes_in_half(config.precision, device),
         facts=DataFacts(
             name=data.name,
             class_names=data.class_names,
             train=len(train),
-            validation=int(aside.sum()),
+            validation=len(validation),
             test=len(data.test),
-            fingerprint=fingerprint(data),
+            fingerprint=data.fingerprint or fingerprint(data),
         ),
         stages=stages,
         plan=tuple(
@@ -131,9 +131,9 @@ def prepare(config: RunConfig, data: DataSet) -> Prepared:
         ),
         reveal=Reveal.of(train.ids, train.labels, class_order, config.seed),
         ids=train.ids,
-        train=Split.of(train, device),
-        validation=Split.of(data.train.take(aside), device),
-        test=Split.of(data.test, device),
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2],
         options=StepOptions(
             strong=Strength(
                 config.strong_min_area, config.strong_brightness, config.strong_jitter, config.flip
@@ -149,17 +149,37 @@ def prepare(config: RunConfig, data: DataSet) -> Prepared:
     )
 
 
-def pick_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is a GPU if there is one, else the CPU."""
+def pick_device(name: str, processes: Processes = ALONE) -> torch.device:
+    """The device called ``name``; ``auto`` is a GPU if there is one, else the CPU.
+
+    Of several GPUs each of several ``processes`` on a machine takes its own.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not processes.alone:
+        name = f"cuda:{processes.local_rank}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {name!r} cannot be used ({reason}): try --device cpu") from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     return device
+
+
+def backend_of(device: str) -> str:
+    """What several processes on ``device`` (a name, as in `pick_device`) talk through."""
+    on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    return "nccl" if on_gpus else "gloo"
+
+
+def computes_in_half(precision: str, device: torch.device) -> bool:
+    """Whether networks compute in bfloat16: ``auto`` is yes on GPUs that are made for it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def build_optimizers(config: RunConfig, modules: nn.ModuleDict) -> dict[str, torch.optim.Adam]:
@@ -167,7 +187,25 @@ def build_optimizers(config: RunConfig, modules: nn.ModuleDict) -> dict[str, tor
     owned: dict[str, list[nn.Parameter]] = {owner: [] for owner in OPTIMIZER_OF.values()}
     for name, owner in OPTIMIZER_OF.items():
         owned[owner] += modules[name].parameters()
-    return {owner: torch.optim.Adam(p, fused=True) for owner, p in owned.items()}
+    return {owner: _adam(parameters) for owner, parameters in owned.items()}
+
+
+def _adam(parameters: list[nn.Parameter]) -> torch.optim.Adam:
+    device = parameters[0].device
+    if device.type != "cuda":
+        return torch.optim.Adam(parameters, fused=True)
+    # On the device, so that a recorded step reads the rate anew.
+    rate = torch.tensor(1e-3, device=device)
+    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=True)
+
+
+def load_optimizer(optimizer: torch.optim.Adam, saved: Mapping[str, Any]) -> None:
+    """Take the moments and counts of ``saved``, and no setting: it may be of another device."""
+    groups = [
+        {**own, "params": other["params"]}
+        for own, other in zip(optimizer.param_groups, saved["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def data_of(config: RunConfig) -> DataSet:
@@ -182,12 +220,3 @@ def check_same_data(run: Run, prepared: Prepared) -> None:
             f"data {run.config.data!r} is not what {run.path} was trained on: "
             "its images, ids or labels have changed; begin a new run"
         )
-
-
-def fingerprint(data: DataSet) -> str:
-    """A hash of the ids, labels and pixels of ``data``, equal only for equal data."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (data.train, data.test):
-        for array in (part.images, part.labels, part.ids):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,23 @@ from torch import Tensor, nn
 
 from lll.config import RunConfig
 from lll.data import SOURCES
-from lll.data.batches import BatchIndex, epoch_batches
+from lll.data.batches import epoch_batches
 from lll.evaluate.accuracy import accuracy
+from lll.feeding import Split, minibatches
+from lll.graphs import Figures, Replayed, Take
 from lll.methods import OPTIMIZER_OF, Step, stages_of
 from lll.models import reset_module
 from lll.predict import CUSTOM_ENCODER, fill, forward, modules_of
 from lll.prepare import (
     Prepared,
-    Split,
     build_optimizers,
     check_same_data,
     data_of,
+    load_optimizer,
     pick_device,
     prepare,
 )
+from lll.processes import ALONE, LostProcessError, Processes
 from lll.runs.checkpoint import Checkpoint, Position, go_back, load_checkpoint, save_checkpoint
 from lll.runs.record import (
     Run,
@@ -39,8 +43,8 @@ from lll.runs.record import (
     cut_back,
     load_run,
 )
-from lll.seeding import derive, torch_generator
-from lll.steps import Batch, StepResult, gradients_only_to
+from lll.seeding import derive
+from lll.steps import Batch, Networks, StepOptions, StepResult, gradients_only_to
 from lll.types import DataSet, EpochPlan, LabelEvent, UserError
 
 
@@ -84,12 +88,14 @@ def train(
     encoder: nn.Module | None = None,
     overwrite: bool = False,
     watch: Watch | None = None,
+    processes: Processes = ALONE,
 ) -> Run:
     """Train as ``config`` says and leave everything in the run folder ``out``.
 
     ``data`` stands in for the data set that ``config.data`` names; ``encoder``, any module
     from images [n, 3, s, s] in [0, 1] to encodings [n, d], for the one that
-    ``config.encoder`` names. Raises UserError for bad input, for a loss that becomes NaN,
+    ``config.encoder`` names. With several ``processes`` all of them call this, and the first
+    writes. Raises UserError for bad input, for a loss that becomes NaN, for a lost process,
     and if ``out`` exists, unless ``overwrite``; raises RunStopped if ``watch`` asks to stop.
 
     >>> import tempfile
@@ -103,13 +109,16 @@ def train(
     if encoder is not None:
         config = config.model_copy(update={"encoder": CUSTOM_ENCODER})
     config = config.model_copy(update={"data": _absolute(config.data)})
-    prepared = prepare(config, data or data_of(config))
+    prepared = prepare(config, data or data_of(config), processes)
+    check_one_data(prepared)
     learner = _begin(prepared, encoder)
     if pretrained is not None:
         learner.modules["encoder"].load_state_dict(pretrained)
-    run = create_run(Path(out), config, prepared.facts, overwrite=overwrite)
-    save_checkpoint(run.path, _checkpoint(config, learner))
-    return _train(prepared, learner, run, watch or Watch())
+    first = None
+    if writes(processes):
+        first = create_run(Path(out), config, prepared.facts, overwrite=overwrite)
+        save_checkpoint(first.path, _checkpoint(config, learner))
+    return _train(prepared, learner, _agreed(processes, first), watch or Watch())
 
 
 def resume(
@@ -119,11 +128,13 @@ def resume(
     encoder: nn.Module | None = None,
     checkpoint: str = "latest",
     watch: Watch | None = None,
+    processes: Processes = ALONE,
 ) -> Run:
     """Go on with the run in folder ``path`` from its latest checkpoint, to the same end.
 
     ``data`` and ``encoder`` as in `train`, needed again if they were given there.
-    ``checkpoint`` names an earlier one to go back to. Raises UserError if the checkpoint is
+    ``checkpoint`` names an earlier one to go back to. The number of ``processes`` may be
+    another than before. Raises UserError if the checkpoint is
     corrupt or of another configuration, or if the data has changed.
     """
     run = load_run(path)
@@ -136,26 +147,64 @@ def resume(
             f"{run.path}: no checkpoint {checkpoint!r} to go on from: begin anew, in another "
             "folder or with --overwrite"
         )
-    prepared = prepare(run.config, data or data_of(run.config))
+    prepared = prepare(run.config, data or data_of(run.config), processes)
     check_same_data(run, prepared)
     learner = _begin(prepared, encoder)
     if saved is not None:
-        if checkpoint != "latest":
+        _restore(learner, saved, str(run.path), processes)
+    processes.wait()  # until all have read what the first may now change
+    first = None
+    if writes(processes):
+        if saved is None:
+            save_checkpoint(run.path, _checkpoint(run.config, learner))
+        elif checkpoint != "latest":
             go_back(run.path, checkpoint)
-        _restore(learner, saved, str(run.path))
-    else:
-        save_checkpoint(run.path, _checkpoint(run.config, learner))
-    run = cut_back(run, learner.position.epoch)
-    return _train(prepared, learner, run, watch or Watch())
+        first = cut_back(run, learner.position.epoch)
+    return _train(prepared, learner, _agreed(processes, first), watch or Watch())
+
+
+def writes(processes: Processes) -> bool:
+    """Whether this is the process that writes the run, and tells of it."""
+    return processes.rank == 0
+
+
+def _agreed(processes: Processes, run: Run | None) -> Run:
+    """The run as the process that writes has begun it."""
+    agreed = processes.from_first(run)
+    assert agreed is not None  # the first process has one
+    return agreed
+
+
+def check_one_data(prepared: Prepared) -> None:
+    """UserError unless all processes have the same data."""
+    mine = prepared.facts.fingerprint
+    if prepared.processes.any(mine != prepared.processes.from_first(mine)):
+        raise UserError(
+            f"data {prepared.config.data!r} is not the same for all processes: "
+            "give each machine the same files"
+        )
 
 
 def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
+    try:
+        return _train_epochs(prepared, learner, run, watch)
+    except LostProcessError as error:
+        raise LostProcessError(
+            f"{error}: all stop here; go on from the latest checkpoint with the same torchrun and "
+            f"`lll resume {run.path}`"
+        ) from error
+
+
+def _train_epochs(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
+    first = writes(prepared.processes)
+    watch = watch if first else Watch(should_stop=watch.should_stop)
     watch.on_plan(prepared, run)
     metrics = list(run.metrics)
     for epoch in range(learner.position.epoch, prepared.config.epochs):
         if not _train_epoch(prepared, learner, watch, epoch):
             _check_finite(learner, run, epoch)
-            save_checkpoint(run.path, _checkpoint(prepared.config, learner))
+            if first:
+                save_checkpoint(run.path, _checkpoint(prepared.config, learner))
             raise RunStopped(run.path, learner.position)
         evaluation_start = time.perf_counter()
         scores = _evaluate(prepared, learner, epoch)
@@ -164,15 +213,17 @@ def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
 
         metrics.append(_epoch_metrics(prepared, learner, epoch, scores))
         seconds = {"seconds": learner.seconds + evaluated, "evaluate_seconds": evaluated}
-        append_epoch(run, metrics[-1], seconds, _new_labels(prepared, epoch))
         learner.position, learner.trace, learner.seconds = Position(epoch + 1), {}, 0.0
-        save_checkpoint(
-            run.path,
-            _checkpoint(prepared.config, learner),
-            chosen=chosen_epoch(metrics) == epoch,
-        )
+        if first:
+            append_epoch(run, metrics[-1], seconds, _new_labels(prepared, epoch))
+            save_checkpoint(
+                run.path,
+                _checkpoint(prepared.config, learner),
+                chosen=chosen_epoch(metrics) == epoch,
+            )
         watch.on_epoch(metrics[-1], seconds)
-    return load_run(run.path)
+    prepared.processes.wait()  # until the last epoch is written
+    return load_run(run.path) if first else run
 
 
 def train_in_memory(
@@ -222,28 +273,85 @@ def _train_epoch(prepared: Prepared, learner: Learner, watch: Watch, epoch: int)
         epoch=epoch,
     )
     begun = time.perf_counter() - learner.seconds
-    for number in range(learner.position.step, len(batches)):
-        if watch.should_stop():
-            learner.seconds = time.perf_counter() - begun
-            return False
-        batch = _to_device(prepared, batches[number])
-        # Drawn anew for each minibatch, so that a run can go on from any of them.
-        views = torch_generator(prepared.device, config.seed, "views", epoch, number)
-        for step in prepared.stages[stage]:
-            _record(learner, step, _take(step, learner, batch, prepared, views))
-        learner.position = Position(epoch, number + 1)
-        watch.on_step(epoch, number + 1, len(batches))
+    start = learner.position.step
+    views = torch.Generator(prepared.device)
+    take = _taker(prepared, learner, stage, views)
+    feed = minibatches(prepared.train, batches[start:], prepared.device, prepared.processes)
+    finished = True
+    with _says_what_fits(prepared, learner), closing(feed):
+        for number, batch in enumerate(feed, start):
+            if prepared.processes.any(watch.should_stop()):
+                finished = False
+                break
+            # Drawn anew for each minibatch, so that a run can go on from any of them.
+            views.manual_seed(derive(config.seed, "views", epoch, number))
+            for name, value in take(batch).items():
+                learner.trace.setdefault(name, []).append(value)
+            learner.position = Position(epoch, number + 1)
+            watch.on_step(epoch, number + 1, len(batches))
+    _add_up(learner, prepared.processes)
     learner.seconds = time.perf_counter() - begun
-    return True
+    return finished
+
+
+def _taker(prepared: Prepared, learner: Learner, stage: int, views: torch.Generator) -> Take:
+    """What takes a minibatch through every step of ``stage`` and gives its figures."""
+    networks = _networks(learner.modules, prepared)
+
+    def take(batch: Batch) -> Figures:
+        figures: Figures = {}
+        for step in prepared.stages[stage]:
+            result = _take(step, learner, networks, batch, prepared.options, views)
+            if result is not None:
+                figures |= {f"{step.name}_loss": result.losses.detach().mean(), **result.figures}
+        return figures
+
+    # Processes wait for one another inside a step, which a recording would not survive.
+    if prepared.device.type == "cuda" and prepared.processes.alone:
+        return Replayed(take, views, lambda: _changing(learner))
+    return take
+
+
+def _changing(learner: Learner) -> Iterator[Tensor]:
+    """Every tensor that a minibatch may change."""
+    yield from (parameter.detach() for parameter in learner.modules.parameters())
+    yield from learner.modules.buffers()
+    for optimizer in learner.optimizers.values():
+        for state in optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, Tensor))
+
+
+def _networks(modules: nn.ModuleDict, prepared: Prepared) -> Networks:
+    """The modules as functions; in bfloat16, each takes and gives float32 all the same.
+
+    Weights, losses and updates stay in float32 (mixed precision, Micikevicius et al. 2018).
+    """
+    if not prepared.half:
+        return dict(modules.items())
+
+    def in_half(module: nn.Module) -> Callable[[Tensor], Tensor]:
+        def run(rows: Tensor) -> Tensor:
+            with torch.autocast(prepared.device.type, dtype=torch.bfloat16):
+                out: Tensor = module(rows)
+            return out.float()
+
+        return run
+
+    return {name: in_half(module) for name, module in modules.items()}
 
 
 def _take(
-    step: Step, learner: Learner, batch: Batch, prepared: Prepared, views: torch.Generator
+    step: Step,
+    learner: Learner,
+    networks: Networks,
+    batch: Batch,
+    options: StepOptions,
+    views: torch.Generator,
 ) -> StepResult | None:
     """One step: its losses from one forward pass, then one optimizer update for each loss."""
     modules = learner.modules
     with gradients_only_to(modules, step.reaches):
-        result = step.run(modules, batch, prepared.options, views)
+        result = step.run(networks, batch, options, views)
     if result is None:
         return None
     reached = [p for name in step.reaches for p in modules[name].parameters()]
@@ -256,7 +364,8 @@ def _take(
     ]
     owners = dict.fromkeys(OPTIMIZER_OF[name] for name in step.reaches)
     for gradient in gradients:
-        for parameter, value in zip(reached, gradient, strict=True):
+        whole = _added(gradient, reached, batch.processes)
+        for parameter, value in zip(reached, whole, strict=True):
             parameter.grad = value
         for owner in owners:
             learner.optimizers[owner].step()
@@ -266,12 +375,64 @@ def _take(
     return result
 
 
-def _record(learner: Learner, step: Step, result: StepResult | None) -> None:
-    if result is None:
+def _added(
+    gradient: Sequence[Tensor | None], reached: Sequence[nn.Parameter], processes: Processes
+) -> Sequence[Tensor | None]:
+    """``gradient``, one entry for each of ``reached``, summed over the processes in one message."""
+    if processes.alone:
+        return gradient
+    parts = [
+        torch.zeros_like(parameter) if part is None else part
+        for part, parameter in zip(gradient, reached, strict=True)
+    ]
+    flat = processes.add(torch.cat([part.reshape(-1) for part in parts]))
+    sizes = [part.numel() for part in parts]
+    # Laid out as the parameters are, channels-last: a fused optimizer goes by memory alone.
+    return [
+        torch.empty_like(parameter).copy_(part.view(parameter.shape))
+        for part, parameter in zip(torch.split(flat, sizes), reached, strict=True)
+    ]
+
+
+def _add_up(learner: Learner, processes: Processes) -> None:
+    """The epoch's figures, until now this process's contributions, summed over all."""
+    if not processes.alone:
+        for name, values in learner.trace.items():
+            learner.trace[name] = list(processes.add(torch.stack(values)))
+
+
+@contextmanager
+def _says_what_fits(prepared: Prepared, learner: Learner) -> Iterator[None]:
+    """UserError that names a batch size that fits, where the device's memory does not do."""
+    try:
+        yield
         return
-    figures = {f"{step.name}_loss": result.losses.detach().mean(), **result.figures}
-    for name, value in figures.items():
-        learner.trace.setdefault(name, []).append(value)
+    except torch.OutOfMemoryError:
+        pass
+    # After the except clause, which holds on to all that the failed step had made.
+    size = prepared.config.batch_size
+    fits = _largest_batch(prepared, learner)
+    remedy = f"--batch-size {fits} fits" if fits else "not even one image fits: use another device"
+    raise UserError(f"batch_size {size} is too large for the memory of {prepared.device}: {remedy}")
+
+
+def _largest_batch(prepared: Prepared, learner: Learner) -> int:
+    """The largest half, quarter, ... of the batch size that a first step can be taken with."""
+    size = prepared.config.batch_size // 2
+    while size:
+        at = np.arange(size) % len(prepared.train.labels)
+        images = prepared.train.images[at].permute(0, 3, 1, 2)
+        labelled, unlabelled = torch.split(images, [size // 2, size - size // 2])
+        targets = torch.zeros(size // 2, dtype=torch.int64, device=prepared.device)
+        batch = Batch(labelled, targets, unlabelled, size // 2, size - size // 2)
+        try:
+            if prepared.device.type == "cuda":
+                torch.cuda.empty_cache()
+            _taker(prepared, learner, 0, torch.Generator(prepared.device))(batch)
+            return size
+        except torch.OutOfMemoryError:
+            size //= 2
+    return 0
 
 
 def _begin(prepared: Prepared, encoder: nn.Module | None) -> Learner:
@@ -290,26 +451,24 @@ def _set_rates(learner: Learner, plan: EpochPlan) -> None:
     rates = {"contrastive": plan.contrastive_rate, "probe": plan.probe_rate}
     for owner, optimizer in learner.optimizers.items():
         for group in optimizer.param_groups:
-            group["lr"] = rates[owner]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rates[owner])
+            else:
+                group["lr"] = rates[owner]
 
 
-def _to_device(prepared: Prepared, index: BatchIndex) -> Batch:
-    device = prepared.device
-
-    def images(at: NDArray[np.intp]) -> Tensor:
-        # Stored [n, h, w, 3], seen as [n, 3, h, w]: channels-last without a copy.
-        return prepared.train.images[torch.from_numpy(at).to(device)].permute(0, 3, 1, 2)
-
-    return Batch(
-        labelled=images(index.labelled),
-        targets=torch.from_numpy(prepared.train.labels[index.labelled]).to(device),
-        unlabelled=images(index.unlabelled),
-    )
-
-
-def _predicted(learner: Learner, split: Split) -> NDArray[np.int64]:
-    labels = [logits.argmax(dim=1) for _, logits in forward(learner.modules, split.images)]
-    return torch.cat([torch.empty(0, dtype=torch.int64), *(part.cpu() for part in labels)]).numpy()
+def _predicted(prepared: Prepared, learner: Learner, split: Split) -> NDArray[np.int64]:
+    """The most probable class of each image [n]; each process looks at its share of them."""
+    processes, count = prepared.processes, len(split.labels)
+    rows = processes.share(count)
+    parts = [
+        logits.argmax(dim=1)
+        for _, logits in forward(learner.modules, split.images, rows.start, rows.stop)
+    ]
+    mine = torch.cat([torch.empty(0, dtype=torch.int64, device=prepared.device), *parts])
+    shares = (processes.share(count, rank) for rank in range(processes.size))
+    whole = processes.gather(mine, tuple(share.stop - share.start for share in shares))
+    return whole.cpu().numpy()
 
 
 def _evaluate(prepared: Prepared, learner: Learner, epoch: int) -> dict[str, Any]:
@@ -317,7 +476,7 @@ def _evaluate(prepared: Prepared, learner: Learner, epoch: int) -> dict[str, Any
     represented = prepared.known(epoch).classes
     classes = len(prepared.facts.class_names)
     validation, test = (
-        accuracy(_predicted(learner, split), split.labels, represented, classes)
+        accuracy(_predicted(prepared, learner, split), split.labels, represented, classes)
         for split in (prepared.validation, prepared.test)
     )
     return {
@@ -391,13 +550,15 @@ def _checkpoint(config: RunConfig, learner: Learner) -> Checkpoint:
     )
 
 
-def _restore(learner: Learner, saved: Checkpoint, where: str) -> None:
+def _restore(learner: Learner, saved: Checkpoint, where: str, processes: Processes) -> None:
     fill(learner.modules, dict(saved.weights), where)
     for name, optimizer in learner.optimizers.items():
-        optimizer.load_state_dict(saved.optimizers[name])
+        load_optimizer(optimizer, saved.optimizers[name])
     learner.position, learner.seconds = saved.position, saved.seconds
     device = next(learner.modules.parameters()).device
-    learner.trace = {name: list(values.to(device)) for name, values in saved.trace.items()}
+    # What was saved is the sum over processes, so one of them alone contributes it.
+    part = 1 if writes(processes) else 0
+    learner.trace = {name: list(part * values.to(device)) for name, values in saved.trace.items()}
 
 
 def _with_source(config: RunConfig) -> tuple[RunConfig, dict[str, Tensor] | None]:

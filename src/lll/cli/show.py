@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lll.config import RunConfig
     from lll.data import Progress
     from lll.prepare import Prepared
+    from lll.processes import Processes
     from lll.runs import Run
     from lll.training import Watch
     from lll.types import DataSet, Skipped
@@ -49,6 +50,25 @@ def load_with_bar(
         )
     if not quiet:
         say_skipped(data.skipped)
+    return data
+
+
+def load_in_turn(
+    source: str,
+    config: RunConfig,
+    processes: Processes,
+    *,
+    cache: Path | None,
+    quiet: bool,
+    strict: bool = False,
+) -> DataSet:
+    """`load_with_bar` by the first process, then by the others, which find its cache."""
+    if processes.rank != 0:
+        processes.wait()
+    quiet = quiet or processes.rank != 0
+    data = load_with_bar(source, config, cache=cache, quiet=quiet, strict=strict)
+    if processes.rank == 0:
+        processes.wait()
     return data
 
 
@@ -93,8 +113,11 @@ def download_bar(name: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 
 @contextmanager
-def watching(quiet: bool, as_json: bool) -> Iterator[Watch]:
-    """Looks on as a run trains, and turns Ctrl-C and SIGTERM into a saved stop."""
+def watching(quiet: bool, as_json: bool, processes: Processes) -> Iterator[Watch]:
+    """Looks on as a run trains, and turns Ctrl-C and SIGTERM into a saved stop.
+
+    Of several processes the first tells of it.
+    """
     from lll.training import RunStopped
 
     received: list[int] = []
@@ -104,12 +127,15 @@ def watching(quiet: bool, as_json: bool) -> Iterator[Watch]:
 
     before = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _display(quiet, as_json, lambda: bool(received)) as watch:
+        tells = processes.rank == 0
+        with _display(quiet or not tells, as_json and tells, lambda: bool(received)) as watch:
             yield watch
     except RunStopped as stop:
-        name = signal.Signals(received[0]).name
-        complain(f"{name}: saved at {stop.position}; go on with `lll resume {stop.run}`", 0)
-        raise typer.Exit(128 + received[0]) from None
+        number = received[0] if received else signal.SIGTERM  # another process received it
+        if tells:
+            name = signal.Signals(number).name
+            complain(f"{name}: saved at {stop.position}; go on with `lll resume {stop.run}`", 0)
+        raise typer.Exit(128 + number) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,14 @@ from lll.cli.flags import (
     read_config,
     with_config_flags,
 )
-from lll.cli.show import load_with_bar, say_json, say_plan, say_result, watching
+from lll.cli.show import (
+    load_in_turn,
+    load_with_bar,
+    say_json,
+    say_plan,
+    say_result,
+    watching,
+)
 from lll.config import RunConfig
 from lll.tensorboard import with_tensorboard
 
@@ -50,14 +58,22 @@ def train(
     """
     config = read_config(config_file, flags)
     from lll import training
+    from lll.prepare import backend_of
+    from lll.processes import joined
 
     training.check_names(config)
     out = out or Path("runs") / _default_name(config)
-    data = load_with_bar(config.data, config, cache=cache, strict=strict, quiet=quiet or as_json)
-    with watching(quiet, as_json) as watch:
-        watch = with_tensorboard(watch) if tensorboard else watch
-        run = training.train(config, out, data=data, overwrite=overwrite, watch=watch)
-    say_result(run, quiet, as_json)
+    with joined(os.environ, backend_of(config.device)) as processes:
+        data = load_in_turn(
+            config.data, config, processes, cache=cache, strict=strict, quiet=quiet or as_json
+        )
+        with watching(quiet, as_json, processes) as watch:
+            watch = with_tensorboard(watch) if tensorboard else watch
+            run = training.train(
+                config, out, data=data, overwrite=overwrite, watch=watch, processes=processes
+            )
+    if training.writes(processes):
+        say_result(run, quiet, as_json)
 
 
 def resume(
@@ -72,17 +88,25 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, from its latest checkpoint to the same end."""
     from lll import training
+    from lll.prepare import backend_of
+    from lll.processes import joined, rank_of
     from lll.runs import load_run
 
     loaded = load_run(run)
     if loaded.finished and checkpoint == "latest":
-        say_result(loaded, quiet, as_json)
+        if rank_of(os.environ) == 0:
+            say_result(loaded, quiet, as_json)
         return
-    data = load_with_bar(loaded.config.data, loaded.config, cache=cache, quiet=quiet or as_json)
-    with watching(quiet, as_json) as watch:
-        watch = with_tensorboard(watch) if tensorboard else watch
-        finished = training.resume(run, data=data, checkpoint=checkpoint, watch=watch)
-    say_result(finished, quiet, as_json)
+    config = loaded.config
+    with joined(os.environ, backend_of(config.device)) as processes:
+        data = load_in_turn(config.data, config, processes, cache=cache, quiet=quiet or as_json)
+        with watching(quiet, as_json, processes) as watch:
+            watch = with_tensorboard(watch) if tensorboard else watch
+            finished = training.resume(
+                run, data=data, checkpoint=checkpoint, watch=watch, processes=processes
+            )
+    if training.writes(processes):
+        say_result(finished, quiet, as_json)
 
 
 @with_config_flags

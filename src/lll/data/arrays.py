@@ -17,10 +17,11 @@ from lll.data.assemble import (
     check_labels,
     encode,
     encode_numbers,
+    joined,
     row_ids,
 )
 from lll.data.images import resize_all
-from lll.types import UNLABELLED, DataSet, UserError
+from lll.types import UNLABELLED, DataSet, Rows, UserError
 
 # The names under which an .npz may hold each array, best first.
 KEYS = {
@@ -32,13 +33,14 @@ KEYS = {
     "ids": ("ids",),
     "ids_test": ("ids_test",),
 }
+CHUNK_BYTES = 16 * 2**20  # of the given pixels that are converted at a time
 
 
 def from_arrays(
-    images: ArrayLike,
+    images: ArrayLike | Rows,
     labels: ArrayLike,
     *,
-    images_test: ArrayLike | None = None,
+    images_test: ArrayLike | Rows | None = None,
     labels_test: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     ids: Sequence[str] | NDArray[np.str_] | None = None,
@@ -47,7 +49,7 @@ def from_arrays(
     image_size: int = 32,
     test_share: float = 0.2,
 ) -> DataSet:
-    """A DataSet from arrays in memory.
+    """A DataSet from arrays in memory, or in a file that NumPy has mapped.
 
     ``images`` [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 1]; other sizes
     are resized straight to ``image_size``. ``labels`` [n]: integers with -1 for unlabelled, or
@@ -56,6 +58,10 @@ def from_arrays(
     Strings must be among ``class_names``, or are sorted without. Without test arrays
     ``test_share`` of each class is set aside by id. ``ids`` default to ``train/00000`` ... and
     ``test/00000`` ...
+
+    Arrays in memory are copied. A ``numpy.memmap`` (``numpy.load(path, mmap_mode="r")``) of
+    uint8 RGB in ``image_size`` stays in its file and is read batch by batch, so it may be
+    larger than memory and must not change; any other is converted into memory.
 
     Raises UserError naming the array and the value that cannot be used.
     """
@@ -74,7 +80,7 @@ def from_arrays(
     return assemble(
         name,
         names,
-        np.concatenate([p[0] for p in parts]),
+        joined([p[0] for p in parts]),
         indices,
         np.concatenate([p[2] for p in parts]),
         splits,
@@ -132,13 +138,13 @@ def _first(arrays: Mapping[str, NDArray[Any]], keys: Sequence[str]) -> NDArray[A
 
 def _part(
     suffix: str,
-    images: ArrayLike,
+    images: ArrayLike | Rows,
     labels: ArrayLike,
     ids: Sequence[str] | NDArray[np.str_] | None,
     options: Options,
-) -> tuple[NDArray[np.uint8], NDArray[Any], NDArray[np.str_]]:
+) -> tuple[NDArray[np.uint8] | Rows, NDArray[Any], NDArray[np.str_]]:
     """Checked images [n, size, size, 3], labels [n] (int64 or str) and ids [n] of one split."""
-    pixels = _pixels(np.asarray(images), "images" + suffix)
+    pixels = _pixels(images, "images" + suffix, options.image_size)
     marks = _labels(labels, "labels" + suffix)
     names = row_ids("test" if suffix else "train", len(pixels)) if ids is None else np.asarray(ids)
     for array, what in ((marks, "labels"), (names, "ids")):
@@ -147,36 +153,48 @@ def _part(
                 f"{what}{suffix} has shape {list(array.shape)} for {len(pixels)} images:"
                 f" give one of {what} per image"
             )
-    return resize_all(pixels, options.image_size), marks, names.astype(np.str_)
+    return pixels, marks, names.astype(np.str_)
 
 
-def _pixels(array: NDArray[Any], what: str) -> NDArray[np.uint8]:
-    """Any accepted array of images as uint8 [n, h, w, 3]."""
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3):
-        hint = (
-            "transpose(0, 2, 3, 1)" if array.ndim == 4 and array.shape[1] in (1, 3) else "reshape"
-        )
-        raise UserError(
-            f"{what} has shape {list(array.shape)}: {hint} it to [n, h, w] or [n, h, w, 3]"
-        )
-    if 0 in array.shape:
-        raise UserError(f"{what} has shape {list(array.shape)}: give at least one image")
-    if array.dtype.kind == "f":
-        array = _from_float(array, what)
-    elif array.dtype != np.uint8:
+def _pixels(images: ArrayLike | Rows, what: str, size: int) -> NDArray[np.uint8] | Rows:
+    """Any accepted images as uint8 [n, size, size, 3]; as they are where nothing is to be done."""
+    array: NDArray[Any] | Rows = (
+        images if isinstance(images, np.memmap | Rows) else np.asarray(images)
+    )
+    _check_pixels(array, what)
+    if array.dtype == np.uint8 and array.shape[1:] == (size, size, 3):
+        return Rows.of(array) if isinstance(array, np.memmap) else array
+    out = np.empty((len(array), size, size, 3), dtype=np.uint8)
+    rows = max(1, CHUNK_BYTES * len(array) // array.nbytes)
+    for start in range(0, len(array), rows):
+        chunk = array[start : start + rows]
+        if chunk.dtype.kind == "f":
+            chunk = _from_float(chunk, what, start)
+        chunk = chunk.reshape(*chunk.shape[:3], -1)
+        if chunk.shape[3] == 1:
+            chunk = np.repeat(chunk, 3, axis=3)
+        out[start : start + rows] = resize_all(chunk, size)
+    return out
+
+
+def _check_pixels(array: NDArray[Any] | Rows, what: str) -> None:
+    shape = list(array.shape)
+    if array.ndim != 3 and (array.ndim != 4 or shape[3] not in (1, 3)):
+        hint = "transpose(0, 2, 3, 1)" if array.ndim == 4 and shape[1] in (1, 3) else "reshape"
+        raise UserError(f"{what} has shape {shape}: {hint} it to [n, h, w] or [n, h, w, 3]")
+    if 0 in shape:
+        raise UserError(f"{what} has shape {shape}: give at least one image")
+    if array.dtype.kind != "f" and array.dtype != np.uint8:
         raise UserError(f"{what} is {array.dtype}: give uint8, or float in [0, 1]")
-    pixels: NDArray[np.uint8] = np.repeat(array, 3, axis=3) if array.shape[3] == 1 else array
-    return pixels
 
 
-def _from_float(array: NDArray[Any], what: str) -> NDArray[np.uint8]:
+def _from_float(array: NDArray[Any], what: str, start: int) -> NDArray[np.uint8]:
+    """``array``, whose first image is number ``start``, as uint8."""
     inside = (array >= 0) & (array <= 1)  # false for NaN too
     if not inside.all():
         first = np.unravel_index(int(inside.argmin()), array.shape)
         raise UserError(
-            f"{what} holds {array[first]} in image {first[0]}: floats must lie in [0, 1];"
+            f"{what} holds {array[first]} in image {start + first[0]}: floats must lie in [0, 1];"
             " divide by 255 or give uint8"
         )
     pixels: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)

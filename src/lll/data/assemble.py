@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.images import check_size
-from lll.types import UNLABELLED, DataSet, ImageSet, Skipped, UserError
+from lll.data.pixels import Pixels
+from lll.types import UNLABELLED, DataSet, ImageSet, Rows, Skipped, UserError
 
 # Folder names, file-name prefixes and cells that say which split an image is in.
 SPLITS = {
@@ -26,16 +28,24 @@ SPLITS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What every source is asked for: pixels per side, test share in [0, 1), strictness."""
+    """What every source is asked for: pixels per side, test share in [0, 1), strictness.
+
+    ``store`` is a file to decode into, for sources that decode, instead of memory.
+    """
 
     image_size: int = 32
     test_share: float = 0.2
     strict: bool = False
+    store: Path | None = None
 
     def __post_init__(self) -> None:
         check_size(self.image_size)
         if not 0 <= self.test_share < 1:
             raise UserError(f"test_share is {self.test_share}: choose a share from 0 up to below 1")
+
+    def pixels(self) -> Pixels:
+        """Where to put images as they are decoded."""
+        return Pixels(self.image_size, self.store)
 
 
 def encode(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -82,10 +92,17 @@ def row_ids(prefix: str, count: int, start: int = 0) -> NDArray[np.str_]:
     return np.array([f"{prefix}/{i:05d}" for i in range(start, start + count)], dtype=np.str_)
 
 
+def joined(parts: Sequence[NDArray[np.uint8] | Rows]) -> NDArray[np.uint8] | Rows:
+    """Images [n, h, w, 3] one after another; those in a mapped file are not read."""
+    if any(isinstance(part, Rows) for part in parts):
+        return Rows.of(*parts)
+    return np.concatenate(parts)
+
+
 def assemble(
     name: str,
     class_names: tuple[str, ...],
-    images: NDArray[np.uint8],
+    images: NDArray[np.uint8] | Rows,
     labels: NDArray[np.int64],
     ids: NDArray[np.str_],
     splits: NDArray[np.str_],

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.assemble import Options, assemble, check_class_names, check_labels, row_ids
+from lll.data.cache import cache_folder
 from lll.data.images import resize_all
 from lll.types import DataSet, UserError
 
@@ -100,12 +101,13 @@ def load_archive(
     contents = _read_members(archive, path)
     names = [line.strip() for line in contents[archive.names_path].decode().splitlines()]
     class_names = check_class_names([name for name in names if name], str(path))
-    images, labels, ids, splits = [], [], [], []
+    images = options.pixels()
+    labels, ids, splits = [], [], []
     counts = {"train": 0, "test": 0}
     for member in archive.members:
         pixels, member_labels = _records(archive, contents[member.path])
         check_labels(member_labels, len(class_names), f"{path}: {member.path}")
-        images.append(resize_all(pixels, options.image_size))
+        images.put(resize_all(pixels, options.image_size))
         labels.append(member_labels)
         start = counts[member.split]
         ids.append(row_ids(f"{archive.name}/{member.split}", member.records, start))
@@ -114,7 +116,7 @@ def load_archive(
     return assemble(
         archive.name,
         class_names,
-        np.concatenate(images),
+        images.rows(),
         np.concatenate(labels),
         np.concatenate(ids),
         np.concatenate(splits),
@@ -136,8 +138,7 @@ def fetch_archive(
     import pooch
     import requests
 
-    folder = pooch.os_cache("lll") if cache is None else cache
-    path = Path(folder) / archive.file_name
+    path = cache_folder(cache) / archive.file_name
     if path.is_file() and pooch.file_hash(str(path)) == archive.sha256:
         return path
     logger = pooch.get_logger()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lll.data.assemble import Options, assemble, encode
-from lll.data.images import MAX_FILE_BYTES, Reader, UnreadableError, decode_all, is_image
+from lll.data.images import MAX_FILE_BYTES, Reader, UnreadableError, decode_into, is_image
 from lll.types import DataSet, Skipped, UserError
 
 
@@ -103,16 +103,16 @@ def load_items(name: str, files: Files, items: Sequence[Item], options: Options)
     Raises UserError for a class none of whose images could be read.
     """
     paths = [item.path for item in items]
-    images, kept, skipped = decode_all(
-        paths, [files.images[path] for path in paths], options.image_size, strict=options.strict
-    )
+    pixels = options.pixels()
+    rows = ((path, files.images[path]) for path in paths)
+    kept, skipped = decode_into(pixels, rows, len(paths), options.image_size, strict=options.strict)
     readable = [item for item, keep in zip(items, kept, strict=True) if keep]
     _check_no_class_lost(items, readable, skipped, files.where)
     class_names, labels = encode([item.label for item in readable])
     return assemble(
         name,
         class_names,
-        images,
+        pixels.rows(),
         labels,
         np.array([item.path for item in readable], dtype=np.str_),
         np.array([item.split for item in readable], dtype=np.str_),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
+from itertools import islice, repeat
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lll.data.pixels import Pixels
+from lll.data.workers import MOST, Workers, start_workers
 from lll.types import Skipped, UserError
 
 if TYPE_CHECKING:
@@ -32,10 +37,16 @@ MIN_SIZE, MAX_SIZE = 1, 1024  # image_size, in pixels
 # of some tens of kilobytes up to twice as fast.
 THREADS_FROM_BYTES = 32 * 2**10
 CHUNK = 256  # files read before they are decoded
+CHUNK_BYTES = 64 * 2**20  # of their pixels, at most
+# Processes for small files: 1.8 times as fast on two cores, after half a second to start.
+WORKERS_FROM_S = 1.5
 
 
 class UnreadableError(ValueError):
     """Why one image could not be used."""
+
+
+Result = NDArray[np.uint8] | UnreadableError
 
 
 def check_size(image_size: int) -> int:
@@ -126,52 +137,134 @@ def resize_all(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return out
 
 
+def attempt(data: bytes | UnreadableError, size: int) -> Result:
+    """As `decode`, with the error returned; an error in place of data is handed on."""
+    if isinstance(data, UnreadableError):
+        return data
+    try:
+        return decode(data, size)
+    except UnreadableError as error:
+        return error
+
+
 def decode_all(
     names: Sequence[str], readers: Sequence[Reader], size: int, *, strict: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[Skipped, ...]]:
     """Read and decode files: images uint8 [m, size, size, 3], a mask [n] of the m readable, skips.
 
-    ``names`` [n] are what errors call them. With ``strict`` the first unreadable image is
-    a UserError that names it.
+    As `decode_into`, in memory.
     """
-    images = np.empty((len(names), size, size, 3), dtype=np.uint8)
-    kept = np.zeros(len(names), dtype=bool)
+    pixels = Pixels(size)
+    rows = zip(names, readers, strict=True)
+    kept, skipped = decode_into(pixels, rows, len(names), size, strict=strict)
+    return np.asarray(pixels.rows()), kept, skipped
+
+
+def decode_into(
+    pixels: Pixels,
+    rows: Iterable[tuple[str, Reader]],
+    count: int,
+    size: int,
+    *,
+    strict: bool = False,
+) -> tuple[NDArray[np.bool_], tuple[Skipped, ...]]:
+    """Read and decode files into ``pixels``: a mask [n] of the readable ones, and the others.
+
+    ``rows`` [n] say what errors call a file, and its reader; ``count`` is about n. With
+    ``strict`` the first unreadable image is a UserError that names it.
+    """
+    kept: list[bool] = []
     skipped: list[Skipped] = []
-    filled = 0
-    with _calm(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(names), CHUNK):
-            results = _decode_chunk(readers[start : start + CHUNK], size, pool)
-            for i, result in enumerate(results, start):
-                if isinstance(result, UnreadableError):
-                    if strict:
-                        raise UserError(
-                            f"{names[i]} cannot be read ({result}): repair or remove it,"
-                            " or load without strict to skip it"
-                        )
-                    skipped.append(Skipped(names[i], str(result)))
+    with calm(), ExitStack() as stack:
+        decoders = _Decoders(stack, size, count)
+        for names, results in decoders.run(rows):
+            images = []
+            for name, result in zip(names, results, strict=True):
+                kept.append(not isinstance(result, UnreadableError))
+                if not isinstance(result, UnreadableError):
+                    images.append(result)
+                elif strict:
+                    raise UserError(
+                        f"{name} cannot be read ({result}): repair or remove it,"
+                        " or load without strict to skip it"
+                    )
                 else:
-                    images[filled] = result
-                    kept[i] = True
-                    filled += 1
-    return images[:filled], kept, tuple(skipped)
+                    skipped.append(Skipped(name, str(result)))
+            if images:
+                pixels.put(np.stack(images))
+    return np.array(kept, dtype=bool), tuple(skipped)
 
 
-def _decode_chunk(
-    readers: Sequence[Reader], size: int, pool: ThreadPoolExecutor
-) -> Iterator[NDArray[np.uint8] | UnreadableError]:
-    def attempt(data: bytes | UnreadableError) -> NDArray[np.uint8] | UnreadableError:
-        if isinstance(data, UnreadableError):
-            return data
-        try:
-            return decode(data, size)
-        except UnreadableError as error:
-            return error
+class _Decoders:
+    """Chunks of files decoded side by side, in order: what ends with ``stack`` does the work.
 
-    contents = [_read(reader) for reader in readers]
-    total_bytes = sum(len(c) for c in contents if isinstance(c, bytes))
-    if total_bytes >= THREADS_FROM_BYTES * len(contents):
-        return pool.map(attempt, contents)
-    return map(attempt, contents)
+    Large files go to threads. Small ones are decoded here, and by `Workers` once the first
+    chunks have shown that what is left of ``count`` would take long.
+    """
+
+    def __init__(self, stack: ExitStack, size: int, count: int) -> None:
+        self._stack = stack
+        self._size = size
+        self._left = count
+        self._rows = max(1, min(CHUNK, CHUNK_BYTES // (3 * size * size)))
+        self._threads = ThreadPoolExecutor(min(MOST, os.cpu_count() or 1))
+        # Entered first, so left last: workers must be gone for the threads that wait for them.
+        stack.callback(self._threads.shutdown, cancel_futures=True)
+        self._workers: Workers | None = None
+        self._asked = False
+
+    def run(self, rows: Iterable[tuple[str, Reader]]) -> Iterator[tuple[list[str], list[Result]]]:
+        """Names and results of each chunk, in the order of ``rows``."""
+        pending: deque[tuple[list[str], Callable[[], list[Result]]]] = deque()
+        iterator = iter(rows)
+        while chunk := list(islice(iterator, self._rows)):
+            names = [name for name, _ in chunk]
+            pending.append((names, self._begin(names, [_read(reader) for _, reader in chunk])))
+            self._left -= len(chunk)
+            ahead = 2 * len(self._workers.processes) if self._workers else 0
+            while len(pending) > ahead:
+                names, finish = pending.popleft()
+                yield names, finish()
+        for names, finish in pending:
+            yield names, finish()
+
+    def _begin(
+        self, names: Sequence[str], contents: Sequence[bytes | UnreadableError]
+    ) -> Callable[[], list[Result]]:
+        """What gives the results of ``contents``, which may be under way."""
+        total_bytes = sum(len(c) for c in contents if isinstance(c, bytes))
+        if total_bytes >= THREADS_FROM_BYTES * len(contents):
+            results = self._threads.map(attempt, contents, repeat(self._size))
+            return lambda: list(results)
+        if self._workers:
+            return self._threads.submit(self._elsewhere, self._workers, names, contents).result
+        return lambda: self._here(contents)
+
+    def _here(self, contents: Sequence[bytes | UnreadableError]) -> list[Result]:
+        start = perf_counter()
+        results = [attempt(data, self._size) for data in contents]
+        seconds_left = (perf_counter() - start) / len(contents) * self._left
+        if seconds_left > WORKERS_FROM_S and not self._asked:
+            self._asked = True
+            self._workers = start_workers()
+            if self._workers:
+                self._stack.callback(self._workers.close)
+        return results
+
+    def _elsewhere(
+        self,
+        workers: Workers,
+        names: Sequence[str],
+        contents: Sequence[bytes | UnreadableError],
+    ) -> list[Result]:
+        sent = [data if isinstance(data, bytes) else b"" for data in contents]
+        answers = workers.decode(names, sent, self._size)
+        return [
+            data
+            if isinstance(data, UnreadableError)
+            else (UnreadableError(answer) if isinstance(answer, str) else answer)
+            for data, answer in zip(contents, answers, strict=True)
+        ]
 
 
 def _read(reader: Reader) -> bytes | UnreadableError:
@@ -184,7 +277,7 @@ def _read(reader: Reader) -> bytes | UnreadableError:
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """Pillow's size warning becomes an error to catch; its remarks on metadata stay silent."""
     from PIL import Image
 

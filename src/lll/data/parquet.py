@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,8 @@ from lll.data.assemble import (
     encode,
     encode_numbers,
 )
-from lll.data.images import Reader, UnreadableError, decode_all
-from lll.types import UNLABELLED, DataSet, Skipped, UserError
+from lll.data.images import Reader, UnreadableError, decode_into
+from lll.types import UNLABELLED, DataSet, UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +41,15 @@ class _Columns:
     image: str
     label: str
     class_names: tuple[str, ...]  # empty where the schema names none
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the rows read so far say of their images, in lists that grow."""
+
+    labels: list[Label]
+    ids: list[str]
+    splits: list[str]
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -76,48 +87,56 @@ def _split(file_name: str) -> str:
 
 
 def _load(name: str, files: Sequence[Path], splits: Sequence[str], options: Options) -> DataSet:
-    images: list[NDArray[np.uint8]] = []
-    labels: list[Label] = []
-    ids: list[str] = []
-    row_splits: list[str] = []
-    skipped: list[Skipped] = []
-    rows_so_far = dict.fromkeys(splits, 0)
-    first: _Columns | None = None
-    for path, split in zip(files, splits, strict=True):
-        with _open(path) as file:
-            columns = _columns(file.schema_arrow, path)
-            first = first or columns
-            if columns.class_names != first.class_names:
-                raise UserError(
-                    f"{path} names other classes than {files[0]}: use files of one data set"
-                )
-            row = 0
-            for readers, batch_labels in _batches(file, columns, path):
-                names = [f"{path.name} row {row + i}" for i in range(len(readers))]
-                decoded, kept, bad = decode_all(
-                    names, readers, options.image_size, strict=options.strict
-                )
-                images.append(decoded)
-                skipped.extend(bad)
-                for i in np.flatnonzero(kept):
-                    labels.append(batch_labels[i])
-                    ids.append(f"{split}/{rows_so_far[split] + row + i:05d}")
-                    row_splits.append(split)
-                row += len(readers)
-            rows_so_far[split] += row
-    if first is None or not images:
+    columns, count = _look_at(files)
+    if not count:
         raise UserError(f"{name} has no rows: give Parquet files that hold images")
-    class_names, indices = _encode(labels, first.class_names, name)
+    pixels, told = options.pixels(), _Told([], [], [])
+    with closing(_rows(files, splits, columns, told)) as rows:
+        kept, skipped = decode_into(pixels, rows, count, options.image_size, strict=options.strict)
+    class_names, indices = _encode(list(compress(told.labels, kept)), columns[0].class_names, name)
     return assemble(
         name,
         class_names,
-        np.concatenate(images),
+        pixels.rows(),
         indices,
-        np.array(ids, dtype=np.str_),
-        np.array(row_splits, dtype=np.str_),
+        np.array(list(compress(told.ids, kept)), dtype=np.str_),
+        np.array(list(compress(told.splits, kept)), dtype=np.str_),
         test_share=options.test_share,
-        skipped=tuple(skipped),
+        skipped=skipped,
     )
+
+
+def _look_at(files: Sequence[Path]) -> tuple[list[_Columns], int]:
+    """The columns of each file, and the rows of all; UserError if they do not fit together."""
+    columns: list[_Columns] = []
+    count = 0
+    for path in files:
+        with _open(path) as file:
+            columns.append(_columns(file.schema_arrow, path))
+            count += file.metadata.num_rows
+        if columns[-1].class_names != columns[0].class_names:
+            raise UserError(
+                f"{path} names other classes than {files[0]}: use files of one data set"
+            )
+    return columns, count
+
+
+def _rows(
+    files: Sequence[Path], splits: Sequence[str], columns: Sequence[_Columns], told: _Told
+) -> Generator[tuple[str, Reader], None, None]:
+    """What errors call each row, and its image; the rest of the row is added to ``told``."""
+    rows_so_far = dict.fromkeys(splits, 0)
+    for path, split, names in zip(files, splits, columns, strict=True):
+        with _open(path) as file:
+            row = 0
+            for readers, labels in _batches(file, names, path):
+                for reader, label in zip(readers, labels, strict=True):
+                    told.labels.append(label)
+                    told.ids.append(f"{split}/{rows_so_far[split] + row:05d}")
+                    told.splits.append(split)
+                    yield f"{path.name} row {row}", reader
+                    row += 1
+            rows_so_far[split] += row
 
 
 def _open(path: Path) -> Any:

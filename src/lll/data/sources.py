@@ -11,6 +11,7 @@ import numpy as np
 from lll.data.archive import open_zip
 from lll.data.arrays import load_npz
 from lll.data.assemble import Options
+from lll.data.cache import load_cached, stamp_of
 from lll.data.cifar import CIFAR10, CIFAR100, Archive, Progress, fetch_archive, load_archive
 from lll.data.digits import load_digits
 from lll.data.files import Files, read_folder
@@ -70,22 +71,41 @@ def load_data(
     of other sizes are resized straight to ``image_size`` x ``image_size`` pixels.
     ``test_share`` of each class is set aside where a path has no test split of its own.
     Images that cannot be read are listed in ``skipped``; with ``strict`` the first is an
-    error. ``cache`` is where downloads are kept; ``progress`` is told of them.
+    error. ``cache`` is where downloads and decoded images are kept; ``progress`` is told of
+    downloads. Images that were decoded stay in a file there and are read when they are
+    indexed (`lll.types.Rows`); ``numpy.asarray`` has them all in memory.
 
     Raises UserError in one line that names the file or value, and the remedy.
     """
     options = Options(image_size, test_share, strict)
     if isinstance(source, str) and source in SOURCES:
         named = SOURCES[source]
-        if isinstance(named, Archive):
-            return load_archive(named, options, cache, progress)
-        return named(options)
+        if not isinstance(named, Archive):
+            return named(options)
+        archive = named
+        return load_cached(
+            archive.url,
+            archive.sha256,
+            lambda wanted: load_archive(archive, wanted, cache, progress),
+            options,
+            cache,
+        )
     path = _existing(source)
     for _, fits, load in KINDS:
         if fits(path):
-            return load(path, options)
+            return _load_path(path, load, options, cache)
     kinds = "; ".join(name for name, _, _ in KINDS)
     raise UserError(f"{path} is no data set that can be read: give {kinds}")
+
+
+def _load_path(
+    path: Path, load: Callable[[Path, Options], DataSet], options: Options, cache: Path | None
+) -> DataSet:
+    if load is load_npz:  # arrays need no decoding
+        return load(path, options)
+    return load_cached(
+        str(path.absolute()), stamp_of(path), lambda wanted: load(path, wanted), options, cache
+    )
 
 
 def fetch(name: str, cache: Path | None = None, progress: Progress | None = None) -> Path:
@@ -106,7 +126,7 @@ def describe(dataset: DataSet) -> dict[str, Any]:
 
     Keys: ``name``; ``image_shape`` [h, w, 3]; ``train``, ``test`` and ``unlabelled`` (of
     train) counts; ``classes``, a list of ``name``, ``train`` and ``test`` counts;
-    ``skipped``, a list of ``path`` and ``reason``; ``bytes`` of pixels in memory.
+    ``skipped``, a list of ``path`` and ``reason``; ``bytes`` of pixels.
     """
     train, test = (
         _per_class(s.labels, len(dataset.class_names)) for s in (dataset.train, dataset.test)

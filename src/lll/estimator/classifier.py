@@ -88,6 +88,7 @@ class GradualClassifier(
         rehearse; None keeps all (3 KB each at 32 pixels).
     random_state : a whole number makes the outcome repeatable; None draws anew.
     device : auto, cpu, cuda, cuda:1, mps.
+    precision : of the networks: "bfloat16", "float32", or "auto", bfloat16 on GPUs.
     verbose : whether to print a line per epoch.
 
     None stands for the method's own default.
@@ -152,6 +153,7 @@ class GradualClassifier(
         replay: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
         verbose: bool = False,
     ) -> None:
         self.method = method
@@ -186,6 +188,7 @@ class GradualClassifier(
         self.replay = replay
         self.random_state = random_state
         self.device = device
+        self.precision = precision
         self.verbose = verbose
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:

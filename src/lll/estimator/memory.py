@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lll.config import RunConfig
 from lll.models import reset_module
-from lll.prepare import build_optimizers, pick_device
+from lll.prepare import build_optimizers, load_optimizer, pick_device
 from lll.runs.position import Position
 from lll.seeding import derive, keyed_order
 from lll.training import Learner
@@ -101,7 +101,7 @@ def revived(learnt: Learnt, rows: int, config: RunConfig) -> Learner:
     modules = modules.to(pick_device(config.device)).train()
     optimizers = build_optimizers(config, modules)
     for name, optimizer in optimizers.items():
-        optimizer.load_state_dict(states[name])
+        load_optimizer(optimizer, states[name])
     return Learner(modules, optimizers, Position(0))
 
 

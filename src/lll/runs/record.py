@@ -234,7 +234,8 @@ def cut_back(run: Run, epochs: int) -> Run:
 
 def check_same_config(run: Run, saved: dict[str, Any]) -> None:
     """UserError if the checkpoint's configuration ``saved`` is not the run's."""
-    fields = [f for f in differing(run.config.to_dict(), saved) if f != "device"]
+    free = ("device", "precision")  # a run may go on elsewhere
+    fields = [f for f in differing(run.config.to_dict(), saved) if f not in free]
     if fields:
         field = fields[0]
         raise UserError(

@@ -2,10 +2,11 @@
 
 from lll.steps.batch import (
     Batch,
+    Networks,
     StepFunction,
     StepOptions,
     StepResult,
     gradients_only_to,
 )
 
-__all__ = ["Batch", "StepFunction", "StepOptions", "StepResult", "gradients_only_to"]
+__all__ = ["Batch", "Networks", "StepFunction", "StepOptions", "StepResult", "gradients_only_to"]

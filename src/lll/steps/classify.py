@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from lll.augment import random_views
 from lll.losses.classify import cross_entropy
-from lll.steps.batch import Batch, StepOptions, StepResult
+from lll.steps.batch import Batch, Networks, StepOptions, StepResult, views_of
 
 
 def classify(
-    modules: nn.ModuleDict, batch: Batch, options: StepOptions, generator: torch.Generator
+    networks: Networks, batch: Batch, options: StepOptions, generator: torch.Generator
 ) -> StepResult | None:
     """Softmax cross-entropy of the probe's logits; None if the batch has no labelled image."""
-    if not len(batch.targets):
+    if not batch.all_labelled:
         return None
-    logits = modules["probe"](
-        modules["encoder"](random_views(batch.labelled, options.weak, generator))
-    )
-    right = (logits.detach().argmax(dim=1) == batch.targets).float().mean()
-    return StepResult(cross_entropy(logits, batch.targets)[None], {"train_accuracy": right})
+    views = views_of(batch.labelled, [batch.all_labelled], options.weak, generator, batch.processes)
+    logits = networks["probe"](networks["encoder"](views))
+    share = len(batch.targets) / batch.all_labelled
+    right = (logits.detach().argmax(dim=1) == batch.targets).sum() / batch.all_labelled
+    return StepResult(share * cross_entropy(logits, batch.targets)[None], {"train_accuracy": right})

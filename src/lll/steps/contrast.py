@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from lll.augment import random_views
 from lll.losses.contrast import CONTRASTS
-from lll.steps.batch import Batch, StepOptions, StepResult
+from lll.steps.batch import Batch, Networks, StepOptions, StepResult, views_of
 from lll.types import lookup
 
 
 def contrast(
-    modules: nn.ModuleDict, batch: Batch, options: StepOptions, generator: torch.Generator
+    networks: Networks, batch: Batch, options: StepOptions, generator: torch.Generator
 ) -> StepResult | None:
-    """Contrastive loss between two strong views of labelled and unlabelled images together."""
-    images = torch.cat([batch.unlabelled, batch.labelled])
-    if not len(images):
+    """Contrastive loss between two strong views of labelled and unlabelled images together.
+
+    With several processes the negatives are the images of all of them.
+    """
+    pools = [batch.all_unlabelled, batch.all_labelled]
+    if not sum(pools):
         return None
-    both = random_views(torch.cat([images, images]), options.strong, generator)
-    first, second = modules["projection"](modules["encoder"](both)).chunk(2)
+    images = torch.cat([batch.unlabelled, batch.labelled] * 2)
+    views = views_of(images, pools * 2, options.strong, generator, batch.processes)
+    first, second = (
+        batch.gather(half, labelled=True, unlabelled=True)
+        for half in networks["projection"](networks["encoder"](views)).chunk(2)
+    )
     loss, accuracy = lookup(CONTRASTS, options.contrast, "contrast")(
         first, second, options.temperature
     )
-    return StepResult(loss[None], {"contrastive_accuracy": accuracy})
+    # Every process computes the whole loss, so each contributes its part of it.
+    part = 1 / batch.processes.size
+    return StepResult(part * loss[None], {"contrastive_accuracy": part * accuracy})

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from lll.augment import random_views
-from lll.steps.batch import Batch, StepFunction, StepOptions, StepResult
+from lll.steps.batch import Batch, Networks, StepFunction, StepOptions, StepResult, views_of
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,24 @@ def sandbox_step(loss: RuleLoss) -> StepFunction:
     """The step that applies ``loss``; it does nothing where either pool is missing."""
 
     def run(
-        modules: nn.ModuleDict, batch: Batch, options: StepOptions, generator: torch.Generator
+        networks: Networks, batch: Batch, options: StepOptions, generator: torch.Generator
     ) -> StepResult | None:
-        if not len(batch.targets) or not len(batch.unlabelled):
+        if not batch.all_labelled or not batch.all_unlabelled:
             return None
         images = torch.cat([batch.unlabelled, batch.labelled])
-        encodings = modules["encoder"](random_views(images, options.weak, generator))
-        unlabelled, labelled = encodings.split([len(batch.unlabelled), len(batch.targets)])
-        inputs = RuleInputs(unlabelled, labelled, batch.targets, modules["pseudo_probe"], options)
-        return StepResult(loss(inputs).reshape(-1))
+        pools = [batch.all_unlabelled, batch.all_labelled]
+        encodings = networks["encoder"](
+            views_of(images, pools, options.weak, generator, batch.processes)
+        )
+        unlabelled, labelled = torch.split(encodings, [len(batch.unlabelled), len(batch.targets)])
+        inputs = RuleInputs(
+            batch.gather(unlabelled, labelled=False, unlabelled=True),
+            batch.gather(labelled, labelled=True, unlabelled=False),
+            batch.gather(batch.targets, labelled=True, unlabelled=False),
+            networks["pseudo_probe"],
+            options,
+        )
+        # Every process computes the whole rule, so each contributes its part of it.
+        return StepResult(loss(inputs).reshape(-1) / batch.processes.size)
 
     return run

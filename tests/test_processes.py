@@ -1,0 +1,194 @@
+"""Two real processes on a CPU against one: gradients, runs, resuming, and what a death does."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lll import load_run
+from lll.methods import METHODS, RULES
+
+ROOT = Path(__file__).parent.parent
+
+
+def start(count, arguments, **given):
+    """``count`` processes that find one another as torchrun's do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = []
+    for rank in range(count):
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        if count > 1:
+            environment |= {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            }  # fmt: skip
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, arguments)],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                **given,
+            )
+        )
+    return started
+
+
+def ended(started):
+    """(exit code, standard output, standard error) of each."""
+    told = [process.communicate(timeout=240) for process in started]
+    return [(p.returncode, *said) for p, said in zip(started, told, strict=True)]
+
+
+CASES = [(m, None) for m in METHODS if m not in ("sandbox", "finetune")]
+CASES += [("sandbox", rule) for rule in RULES]
+
+
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory):
+    """{number of processes: what each of them saved}, from one start of the processes each."""
+    folder = tmp_path_factory.mktemp("gradients")
+    cases = [name if rule is None else f"{name}:{rule}" for name, rule in CASES]
+    saved = {}
+    for count in (1, 2):
+        out = folder / str(count)
+        for code, _, error in ended(start(count, [ROOT / "tests" / "gradients.py", out, *cases])):
+            assert code == 0, error
+        saved[count] = [torch.load(f"{out}-{rank}", weights_only=True) for rank in range(count)]
+    return saved
+
+
+@pytest.mark.parametrize(("method", "rule"), CASES)
+def test_two_processes_have_the_gradient_of_one(method, rule, gradients):
+    case = method if rule is None else f"{method}:{rule}"
+    one = gradients[1][0][case]
+    assert any(value.abs().max() > 1e-4 for value in one.values())
+    for two in (saved[case] for saved in gradients[2]):
+        assert two.keys() == one.keys()
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def train(count, out, *flags, data="digits"):
+    arguments = ["-m", "lll", "train", "--data", data, "--out", out, "--device", "cpu"]
+    return start(count, [*arguments, "--width", "8", "--quiet", *flags])
+
+
+def resume(count, run):
+    return start(count, ["-m", "lll", "resume", run, "--quiet"])
+
+
+def outcome(run):
+    """What was recorded, to a little, which the order of adding up may change."""
+    return [
+        {
+            key: pytest.approx(value, abs=2e-2 if "accuracy" in key else 2e-3)
+            if isinstance(value, float)
+            else value
+            for key, value in line.items()
+        }
+        for line in recorded(run)
+    ]
+
+
+def recorded(run):
+    metrics = load_run(run).metrics
+    return [{k: v for k, v in m.items() if k != "test_accuracy_per_class"} for m in metrics]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    run = tmp_path_factory.mktemp("alone") / "run"
+    assert ended(train(1, run, "--epochs", "2"))[0][0] == 0
+    return run
+
+
+def test_a_run_of_two_is_the_run_of_one_and_the_first_alone_writes(alone, tmp_path):
+    said = ended(train(2, tmp_path / "run", "--epochs", "2"))
+    assert [code for code, _, _ in said] == [0, 0], said
+    assert "test accuracy" in said[0][1]
+    assert said[1][1] == ""
+    assert recorded(tmp_path / "run") == outcome(alone)
+    labels = [(path / "labels.csv").read_text() for path in (tmp_path / "run", alone)]
+    assert labels[0] == labels[1]
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_run_goes_on_with_another_number_of_processes(before, after, alone, tmp_path):
+    """Stopped in the middle of an epoch: the same batches of the same ids follow."""
+    run = tmp_path / "run"
+    started = train(before, run, "--epochs", "2")
+    wait_for_an_epoch(run, started)
+    for process in started:
+        process.terminate()
+    said = ended(started)
+    assert {code for code, _, _ in said} <= {143, 0}, said
+    said = ended(resume(after, run))
+    assert [code for code, _, _ in said] == [0] * after, said
+    assert load_run(run).finished
+    assert recorded(run) == outcome(alone)
+
+
+def wait_for_an_epoch(run, started):
+    metrics = run / "metrics.jsonl"
+    while not (metrics.is_file() and metrics.read_bytes()):
+        assert all(process.poll() is None for process in started), ended(started)
+        time.sleep(0.02)
+
+
+def test_a_killed_process_ends_the_others_and_the_run_can_be_resumed(alone, tmp_path):
+    run = tmp_path / "run"
+    started = train(2, run, "--epochs", "2")
+    wait_for_an_epoch(run, started)
+    started[1].kill()
+    (code, _, error), _ = ended(started)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert "another process of this run is gone" in error
+    assert f"lll resume {run}" in error
+    assert ended(resume(1, run))[0][0] == 0
+    assert recorded(run) == outcome(alone)
+
+
+def test_different_data_is_refused(tmp_path):
+    for name, value in (("a", 0), ("b", 1)):
+        (tmp_path / name).mkdir()
+        labels = np.arange(40) % 2
+        images = np.full((40, 32, 32, 3), value, np.uint8)
+        np.savez(tmp_path / name / "x.npz", images=images, labels=labels)
+    started = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for rank, name in enumerate("ab"):
+        environment = os.environ | {
+            "RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+        }  # fmt: skip
+        command = [sys.executable, "-m", "lll", "train", "--data", "x.npz", "--device", "cpu"]
+        started.append(
+            subprocess.Popen(
+                [*command, "--out", str(tmp_path / "run")],
+                cwd=tmp_path / name,
+                text=True,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
+    said = ended(started)
+    assert [code for code, _, _ in said] == [2, 2], said
+    assert "is not the same for all processes" in said[0][2]
+    assert not (tmp_path / "run").exists()
