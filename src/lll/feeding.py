@@ -66,7 +66,7 @@ def place(
 ) -> Tensor | Streamed:
     """``pixels`` [n, h, w, 3] where training can have them: on ``device`` if they fit there.
 
-    A CPU has them where they are: in memory, or in a mapped file, which the system keeps in
+    A CPU has them where they are: in memory, or in a file, which the system keeps in
     memory as long as there is room.
     """
     if device.type == "cpu" and isinstance(pixels, np.ndarray) and pixels.flags.writeable:

@@ -80,6 +80,7 @@ class Replayed:
             finally:
                 graph.capture_end()
         torch.cuda.current_stream().wait_stream(self._side)
+        self._views.manual_seed(self._views.initial_seed())  # recording is not drawing
         return graph, held, figures
 
     @staticmethod
@@ -128,13 +129,17 @@ def differing(
     after: list[Tensor],
     plainly: list[Tensor],
 ) -> str | None:
-    """In what a replay differs from the plain work, or None: in a figure, or in what it changed.
+    """In what a replay differs from the plain work, or None: in a loss, or in what it changed.
 
     ``before`` is the state that both began with, ``after`` what the replay made of it and
     ``plainly`` what the plain work did.
     """
     for name, value in plain.items():
-        if abs(float(replayed[name]) - float(value)) > LOSS_TOLERANCE * max(1, abs(float(value))):
+        if not name.endswith("_loss"):  # an accuracy jumps where two are nearly equal
+            continue
+        if not abs(float(replayed[name]) - float(value)) <= LOSS_TOLERANCE * max(
+            1, abs(float(value))
+        ):
             return f"a replay gave {name} {float(replayed[name]):g} for {float(value):g}"
     apart = sum(float((a - p).abs().sum()) for a, p in zip(after, plainly, strict=True))
     moved = sum(float((p - b).abs().sum()) for p, b in zip(plainly, before, strict=True))

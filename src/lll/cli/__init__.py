@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from lll.cli import compare, data, embed, evaluate, export, plot, predict, report, train
-from lll.cli.show import complain
+from lll.cli.show import complain, say_warnings
 from lll.memory import keep_freed_memory
 from lll.types import UserError
 
@@ -68,6 +68,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Run the command line; exit 2 with one line for bad input."""
     keep_freed_memory()
+    say_warnings()
     try:
         code = build_app()(standalone_mode=False)
     except UserError as error:

@@ -16,7 +16,8 @@ _FLAG_NAMES = {"from_run": "--from"}
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result and nothing else.")]
 Cache = Annotated[
-    Path | None, typer.Option(envvar="LLL_CACHE", help="Folder where downloads are kept.")
+    Path | None,
+    typer.Option(envvar="LLL_CACHE", help="Folder where downloads and decoded images are kept."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse images that cannot be read.")]
 ConfigFile = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,13 @@ def complain(message: str, code: int) -> int:
     """Print one line on standard error; the exit ``code``, for handing on."""
     print(f"lll: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def say_warnings() -> None:
+    """Let what the library warns of appear as the commands' own lines do."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("lll: %(message)s"))
+    logging.getLogger("lll").handlers = [handler]
 
 
 def load_with_bar(
