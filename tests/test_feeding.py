@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lll import training as loop
 from lll.data.batches import epoch_batches
 from lll.feeding import Split, Streamed, fits_on, minibatches, place
 from lll.predict import load_modules
-from lll.prepare import computes_in_half
+from lll.prepare import computes_in_half, prepare
 from lll.processes import Processes
 
 CPU = torch.device("cpu")
@@ -164,3 +165,16 @@ def test_the_upload_to_a_device_is_by_chunks(monkeypatch):
     placed = place(tiny_data().train.images, torch.device("meta"), fits=True)
     assert isinstance(placed, torch.Tensor)
     assert placed.shape == (120, 32, 32, 3)
+
+
+# Batch norm.
+
+
+@pytest.mark.parametrize(
+    ("encoder", "processes", "said"),
+    [("resnet18", 2, True), ("resnet18", 1, False), ("convnet", 2, False)],
+)
+def test_batch_norm_of_several_processes_on_cpus_is_warned_of(encoder, processes, said, caplog):
+    prepared = prepare(tiny_config(encoder=encoder), tiny_data())
+    loop._begin(replace(prepared, processes=Processes(0, processes)), None)
+    assert ("goes by each process's own images" in caplog.text) == said

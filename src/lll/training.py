@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -437,8 +438,24 @@ def _largest_batch(prepared: Prepared, learner: Learner) -> int:
 
 def _begin(prepared: Prepared, encoder: nn.Module | None) -> Learner:
     modules = modules_of(prepared.config, len(prepared.facts.class_names), encoder)
-    modules = modules.to(prepared.device)
+    modules = _with_one_batch_norm(modules, prepared).to(prepared.device)
     return Learner(modules, build_optimizers(prepared.config, modules), Position(0))
+
+
+def _with_one_batch_norm(modules: nn.ModuleDict, prepared: Prepared) -> nn.ModuleDict:
+    """Batch norm over the minibatch of all processes, where torch has it: on GPUs."""
+    has_one = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules.modules())
+    if prepared.processes.alone or not has_one:
+        return modules
+    if prepared.device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(modules)  # type: ignore[no-any-return,no-untyped-call]
+    if writes(prepared.processes):
+        logging.getLogger("lll").warning(
+            "on CPUs the batch norm of encoder %r goes by each process's own images: "
+            "the numbers are not those of one process",
+            prepared.config.encoder,
+        )
+    return modules
 
 
 def _begin_stage(prepared: Prepared, learner: Learner, stage: int) -> None:
