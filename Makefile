@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One test process per core, and one thread in each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: demo test test-slow check install clean
+.PHONY: demo test test-slow check bench install clean
 
 demo: .venv/lll  ## train on the embedded digits, under two minutes
 	$(BIN)/lll train --data digits --method gradual --out runs/demo --overwrite
@@ -20,6 +20,12 @@ check: .venv/dev  ## lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/lll  ## measure: tables here, every number in runs/bench (benchmarks/README.md)
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/job.py
+	$(BIN)/python benchmarks/growth.py
 
 install: .venv/dev
 

@@ -271,11 +271,10 @@ def test_damage_is_logged_and_mended(pets, store, caplog, harm):
     harm(place_in(store))
     data = load_data(pets, cache=store)
     assert_equal(data, uncached(pets))
-    assert caplog.records
-    for record in caplog.records:
-        assert (record.name, record.levelname) == ("lll", "WARNING")
-        assert "is damaged" in record.getMessage()
-        assert str(place_in(store)) in record.getMessage()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("lll", "WARNING")
+    assert "is damaged" in record.getMessage()
+    assert str(place_in(store)) in record.getMessage()
     caplog.clear()
     load_data(pets, cache=store)
     assert caplog.records == []

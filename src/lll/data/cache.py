@@ -67,7 +67,7 @@ def load_cached(
     """
     place = cache_folder(cache) / "decoded" / _key(source, options)
     try:
-        data = _kept(place, stamp) or _build(place, stamp, decode, options)
+        data = _kept(place, stamp, says=False) or _build(place, stamp, decode, options)
     except (OSError, StoreError) as error:
         reason = getattr(error, "strerror", None) or error
         logging.getLogger("lll").warning(
@@ -129,14 +129,15 @@ def _key(source: str, options: Options) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
-def _kept(place: Path, stamp: str) -> DataSet | None:
-    """What is kept at ``place`` for ``stamp``, if it is whole; damage is logged."""
+def _kept(place: Path, stamp: str, *, says: bool = True) -> DataSet | None:
+    """What is kept at ``place`` for ``stamp``, if it is whole; damage is logged if it ``says``."""
     try:
         return _read(place, stamp)
     except _DamagedError as error:
-        logging.getLogger("lll").warning(
-            "%s is damaged (%s): the images are decoded anew", place, error
-        )
+        if says:
+            logging.getLogger("lll").warning(
+                "%s is damaged (%s): the images are decoded anew", place, error
+            )
         return None
 
 
