@@ -8,6 +8,7 @@ one process alone is the plain case, and no gradient is off by the number of pro
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def _lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0][:120]
+        # Gloo begins with the place in its source.
+        reason = re.sub(r"^\[[^]]*\] ", "", str(error).splitlines()[0])[:120]
         raise LostProcessError(f"another process of this run is gone ({reason})") from error
 
 
