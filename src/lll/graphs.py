@@ -56,10 +56,9 @@ class Replayed:
                 recorded = self._record(batch)
             except Exception as error:
                 # Whatever a step does that cannot be recorded: the plain way always works.
-                return self._give_up(str(error).splitlines()[0], batch)
+                return self._give_up((str(error) or repr(error)).splitlines()[0], batch)
             if not self._graphs:
-                seed = self._views.initial_seed()
-                return self._compare(shape, recorded, batch, seed)
+                return self._compare(shape, recorded, batch)
             self._graphs[shape] = recorded
         return self._replay(self._graphs[shape], batch)
 
@@ -98,14 +97,13 @@ class Replayed:
         shape: tuple[int, int],
         recorded: tuple[torch.cuda.CUDAGraph, Batch, Figures],
         batch: Batch,
-        seed: int,
     ) -> Figures:
         before = [tensor.clone() for tensor in self._state()]
         replayed = self._replay(recorded, batch)
         after = [tensor.clone() for tensor in self._state()]
         for tensor, value in zip(self._state(), before, strict=True):
             tensor.copy_(value)
-        self._views.manual_seed(seed)
+        self._views.manual_seed(self._views.initial_seed())
         plain = self._take(batch)
         if reason := differing(replayed, plain, before, after, list(self._state())):
             return self._give_up(reason, batch, plain)

@@ -2,7 +2,7 @@
 
 A training step frees and asks again for the same few hundred megabytes of activations. By
 default glibc hands each large block back to the system at once, and the system clears every
-page of the next: a quarter of a step of `convnet` on a CPU (see ``benchmarks/``).
+page of the next: about a third of a step of `convnet` on a CPU (see ``benchmarks/``).
 """
 
 from __future__ import annotations

@@ -423,9 +423,9 @@ def _largest_batch(prepared: Prepared, learner: Learner) -> int:
     while size:
         at = np.arange(size) % len(prepared.train.labels)
         images = prepared.train.images[at].permute(0, 3, 1, 2)
-        labelled, unlabelled = torch.split(images, [size // 2, size - size // 2])
-        targets = torch.zeros(size // 2, dtype=torch.int64, device=prepared.device)
-        batch = Batch(labelled, targets, unlabelled, size // 2, size - size // 2)
+        # All labelled, which every step of a method may look at.
+        targets = torch.zeros(size, dtype=torch.int64, device=prepared.device)
+        batch = Batch(images, targets, images[:0], size, 0)
         try:
             if prepared.device.type == "cuda":
                 torch.cuda.empty_cache()

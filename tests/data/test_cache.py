@@ -2,12 +2,10 @@
 
 import errno
 import hashlib
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import time
 import tracemalloc
 import zipfile
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.data.test_download import tar_gz
 
 from lll.data import cache, cifar, images, load_data, pixels, sources
 from lll.data.assemble import Options
@@ -141,18 +140,13 @@ def test_a_cifar_archive_is_read_once(tmp_path, store, monkeypatch):
             for name in ("train", "test")
         },
     }
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name, data in contents.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    packed = tar_gz(contents)
     store.mkdir()
-    (store / "tiny.tar.gz").write_bytes(out.getvalue())
+    (store / "tiny.tar.gz").write_bytes(packed)
     archive = Archive(
         "tiny",
         "http://127.0.0.1:1/tiny.tar.gz",
-        hashlib.sha256(out.getvalue()).hexdigest(),
+        hashlib.sha256(packed).hexdigest(),
         "names.txt",
         (Member("test.bin", "test", 6), Member("train.bin", "train", 6)),
     )
