@@ -80,7 +80,7 @@ def count(encoder: str, batch: int, labelled: int, bytes_per_number: int = 4) ->
 
     ``batch`` images through two strong views, ``labelled`` of them through a weak view.
     """
-    from lll.models import build_models
+    from lll.nets import build_models
 
     modules = build_models(
         encoder=encoder, classes=10, image_size=32, width=128, activation="leaky_relu", seed=0

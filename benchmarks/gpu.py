@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--data", help="a data set or path, for the whole job")
     given = parser.parse_args()
     begun = time.perf_counter()
-    from lll.memory import keep_freed_memory
+    from lll.learn.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch

@@ -146,7 +146,7 @@ def main() -> None:
     if isinstance(together, str):
         show("Two processes", ["case", "result"], [["2 processes", f"not available: {together}"]])
     else:
-        title = "Processes: the same cores, shared; memory is that of the first process"
+        title = "Ranks: the same cores, shared; memory is that of the first process"
         show(title, COLUMNS, [row(result) for result in together])
     save("growth", {"width": WIDTH, "sizes": sizes, "processes": together})
 

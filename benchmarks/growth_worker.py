@@ -116,7 +116,7 @@ def main() -> None:
     memory = Memory()
     _start_the_others(given.processes)
 
-    from lll.memory import keep_freed_memory
+    from lll.learn.memory import keep_freed_memory
 
     keep_freed_memory()
     import numpy as np
@@ -124,8 +124,8 @@ def main() -> None:
 
     from lll import RunConfig, RunStopped, Watch, train
     from lll.data import from_arrays
-    from lll.prepare import pick_device
-    from lll.processes import joined
+    from lll.ranks import joined
+    from lll.runs.prepare import pick_device
 
     torch.set_num_threads(max(1, cores() // given.processes))
     device = pick_device(given.device)

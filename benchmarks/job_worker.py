@@ -24,13 +24,13 @@ def main() -> None:
     parser.add_argument("--report", type=Path, required=True)
     given = parser.parse_args()
 
-    from lll.memory import keep_freed_memory
+    from lll.learn.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch
 
     from lll import RunConfig, Watch, load_data, train
-    from lll.prepare import pick_device
+    from lll.runs.prepare import pick_device
 
     imported = stopwatch()
     device = pick_device(given.device)

@@ -59,9 +59,9 @@ def make_step(
     import torch
 
     from lll import RunConfig, training
-    from lll.prepare import prepare
+    from lll.methods.steps import Batch
+    from lll.runs.prepare import prepare
     from lll.seeding import derive
-    from lll.steps import Batch
 
     config = RunConfig(
         data="synthetic", encoder=encoder, batch_size=batch, device=device, **settings
@@ -156,7 +156,7 @@ def main() -> None:
     channel = answer_channel()
 
     # The process settings that the command line begins with.
-    from lll.memory import keep_freed_memory
+    from lll.learn.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch

@@ -11,7 +11,10 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Only the rooms of pure tensor functions: the hook must be in place before they are imported.
-install_import_hook(["lll.losses", "lll.augment", "lll.steps"], "beartype.beartype")
+install_import_hook(
+    ["lll.methods.losses", "lll.methods.sandbox", "lll.views", "lll.methods.steps"],
+    "beartype.beartype",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

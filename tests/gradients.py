@@ -9,11 +9,11 @@ import sys
 import torch
 from tests.tiny import tiny_config, tiny_data
 
-from lll import training
-from lll.data.batches import BatchIndex
-from lll.feeding import minibatches
-from lll.prepare import prepare
-from lll.processes import joined
+from lll.learn.batches import BatchIndex
+from lll.learn.feeding import minibatches
+from lll.ranks import joined
+from lll.runs import train as training
+from lll.runs.prepare import prepare
 
 
 def gradients(processes, method, rule=None):

@@ -248,7 +248,7 @@ def stop_after(steps: int) -> Any:
 def serve() -> None:
     """Fork a child for each request on standard input, until it is closed."""
     # Once, for all children; torch.optim imports torch._dynamo at its first step.
-    for name in ("lll.cli", "lll.training", "torch._dynamo", "numpy.random", "rich.progress"):
+    for name in ("lll.cli", "lll.runs.train", "torch._dynamo", "numpy.random", "rich.progress"):
         importlib.import_module(name)
 
     for line in sys.stdin:
@@ -313,7 +313,7 @@ def _arm(harm: Harm) -> None:
 
 
 def _signal_at_step(step: int, number: int) -> None:
-    from lll import training
+    from lll.runs import train as training
 
     feed, count = training.minibatches, iter(range(1 << 30))
 

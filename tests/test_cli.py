@@ -16,8 +16,8 @@ from tests.processes import ENVIRONMENT, everything, flags, in_process, lll, one
 from tests.tiny import tiny_data
 
 from lll import RunConfig, load_run
-from lll.predict import load_modules
 from lll.runs.checkpoint import load_checkpoint
+from lll.runs.predict import load_modules
 
 
 @pytest.fixture(autouse=True)

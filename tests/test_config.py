@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lll.config import RunConfig, differing, parse_schedule, read_toml
-from lll.types import Schedule, UserError
+from lll.config import RunConfig, differing, read_toml
+from lll.errors import UserError
+from lll.labels.schedule import Schedule, parse_schedule
 
 light = settings(deadline=None, max_examples=80)
 

@@ -10,11 +10,11 @@ from tests.tiny import tiny_config, tiny_data
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lll import Watch
-from lll import training as loop
-from lll.data.batches import epoch_batches
-from lll.graphs import Replayed, differing
+from lll.learn.batches import epoch_batches
+from lll.learn.graphs import Replayed, differing
 from lll.methods import METHODS, RULES
-from lll.prepare import prepare
+from lll.runs import train as loop
+from lll.runs.prepare import prepare
 
 # Each hands a value from the device to Python, which waits for all that the device has to do.
 WAITS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lll.bench.compare import read_sweep
 from lll.cli import COMMANDS, DATA_COMMANDS
-from lll.compare import read_sweep
 from lll.config import METHOD_DEFAULTS
 from lll.methods import METHODS, RULES
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lll.config import RunConfig
     from lll.data import load_data
+    from lll.data.imageset import DataSet, ImageSet
+    from lll.errors import UserError
     from lll.estimator import GradualClassifier
     from lll.runs import Run, load_run
-    from lll.training import RunStopped, Watch, resume, train
-    from lll.types import DataSet, ImageSet, UserError
+    from lll.runs.train import RunStopped, Watch, resume, train
 
 __version__ = "0.1.0"
 
@@ -34,18 +35,18 @@ __all__ = [
 ]
 
 _HOME = {
-    "DataSet": "lll.types",
+    "DataSet": "lll.data.imageset",
     "GradualClassifier": "lll.estimator",
-    "ImageSet": "lll.types",
+    "ImageSet": "lll.data.imageset",
     "Run": "lll.runs",
     "RunConfig": "lll.config",
-    "RunStopped": "lll.training",
-    "UserError": "lll.types",
-    "Watch": "lll.training",
+    "RunStopped": "lll.runs.train",
+    "UserError": "lll.errors",
+    "Watch": "lll.runs.train",
     "load_data": "lll.data",
     "load_run": "lll.runs",
-    "resume": "lll.training",
-    "train": "lll.training",
+    "resume": "lll.runs.train",
+    "train": "lll.runs.train",
 }
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from lll.types import Schedule, UserError, nearest
+from lll.errors import UserError, nearest
+from lll.labels.schedule import (
+    Schedule,
+    class_schedule,
+    label_schedule,
+    rate_schedule,
+)
 
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "baseline": {"classes": "5:all", "labels": 0.5, "activation": "relu"},
@@ -58,111 +63,6 @@ DATA_PRESETS: dict[str, dict[str, Any]] = {
 """What a data set changes of the method's defaults."""
 
 
-def parse_schedule(text: str | float | Sequence[Sequence[float]] | Schedule) -> Schedule:
-    """A schedule from how it is written in a flag or in TOML.
-
-    ``0.5`` is constant, ``8:10`` a range, ``8:all`` a range up to all classes, ``4/class``
-    and ``4:400/class`` label amounts per class, ``0.01:0.9:linear`` names a rule, and
-    ``0=5,10=8`` (in TOML also ``[[0, 5], [10, 8]]``) lists (epoch, value).
-
-    >>> str(parse_schedule("0.01:0.9:linear"))
-    '0.01:0.9:linear'
-    >>> parse_schedule("4/class")
-    Schedule(low=4.0, high=4.0, rule='default', per_class=True, points=())
-    """
-    if isinstance(text, Schedule):
-        return text
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return Schedule(float(text), float(text))
-    if isinstance(text, list | tuple):
-        if not all(isinstance(point, list | tuple) and len(point) == 2 for point in text):
-            raise ValueError(f"{text!r} is no list of [epoch, value], as in [[0, 5], [10, 8]]")
-        text = ",".join("=".join(map(str, point)) for point in text)
-    text = str(text).strip().replace(" ", "")
-    if "=" in text:
-        return _parse_points(text)
-    *numbers, last = text.split(":")
-    rule = "default"
-    if numbers and not _is_number(last.removesuffix("/class")) and last != "all":
-        rule, text = last, ":".join(numbers)
-        if not rule:
-            raise _no_schedule(text + ":")
-    per_class = text.endswith("/class")
-    ends = text.removesuffix("/class").split(":")
-    if len(ends) > 2 or not all(_is_number(end) or end == "all" for end in ends):
-        raise _no_schedule(text)
-    low, high = ends[0], ends[-1]
-    return Schedule(
-        low=math.inf if low == "all" else float(low),
-        high=None if high == "all" else float(high),
-        rule=rule,
-        per_class=per_class,
-    )
-
-
-def _no_schedule(text: str) -> ValueError:
-    return ValueError(f"{text!r} is no schedule: write 0.5, 8:10, 8:all, 4/class or 0=5,10=8")
-
-
-def _parse_points(text: str) -> Schedule:
-    per_class = text.endswith("/class")
-    try:
-        pairs = [point.split("=") for point in text.removesuffix("/class").split(",")]
-        points = tuple(sorted((int(epoch), float(value)) for epoch, value in pairs))
-    except ValueError:
-        raise ValueError(f"{text!r} is no list of epoch=value, as in 0=5,10=8") from None
-    epochs, values = [epoch for epoch, _ in points], [value for _, value in points]
-    if epochs[0] < 0 or len(set(epochs)) < len(epochs):
-        raise ValueError(f"{text!r}: list each epoch once, from 0 up")
-    return Schedule(min(values), max(values), per_class=per_class, points=points)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _check_range(schedule: Schedule, least: float, most: float, rises: bool) -> Schedule:
-    """``schedule`` if it lies in [least, most] and does not run backwards."""
-    high = schedule.low if schedule.high is None else schedule.high
-    if schedule.high is not None and schedule.low > schedule.high:
-        raise ValueError(f"{schedule} is reversed: write the lower end first")
-    values = [value for _, value in schedule.points] or [schedule.low, high]
-    if schedule.high is None:
-        values = [v for v in values if v != math.inf]  # 'all', to be known with the data
-    wrong = [v for v in values if not (math.isfinite(v) and least <= v <= most)]
-    if wrong:
-        bounds = f"from {least:g} up" if math.isinf(most) else f"between {least:g} and {most:g}"
-        raise ValueError(f"{wrong[0]:g} is out of bounds: give numbers {bounds}")
-    if rises and values != sorted(values):
-        raise ValueError(f"{schedule} falls: what is known or represented stays so")
-    return schedule
-
-
-def _classes(text: Any) -> Schedule:
-    schedule = _check_range(parse_schedule(text), 1, math.inf, rises=True)
-    values = [value for _, value in schedule.points] or [schedule.low, schedule.high or 1.0]
-    if schedule.per_class or any(v % 1 for v in values if math.isfinite(v)):
-        raise ValueError(f"{schedule}: give whole numbers of classes")
-    return schedule
-
-
-def _labels(text: Any) -> Schedule:
-    schedule = parse_schedule(text)
-    if schedule.high is None:
-        raise ValueError("'all' counts classes: write 1 to know every label")
-    return _check_range(schedule, 0, math.inf if schedule.per_class else 1, rises=True)
-
-
-def _rate(text: Any) -> Schedule:
-    schedule = parse_schedule(text)
-    if schedule.high is None or schedule.per_class:
-        raise ValueError(f"{schedule} is no learning rate: write 0.001 or 0.01:0.03")
-    return _check_range(schedule, 0, math.inf, rises=False)
-
-
 def _joined(value: Any) -> Any:
     """Names with commas, also where a list is given; a path as text."""
     if isinstance(value, list | tuple):
@@ -172,9 +72,9 @@ def _joined(value: Any) -> Any:
 
 _AS_TEXT = PlainSerializer(str)
 Text = Annotated[str, BeforeValidator(_joined)]
-ClassSchedule = Annotated[Schedule, BeforeValidator(_classes), _AS_TEXT]
-LabelSchedule = Annotated[Schedule, BeforeValidator(_labels), _AS_TEXT]
-RateSchedule = Annotated[Schedule, BeforeValidator(_rate), _AS_TEXT]
+ClassSchedule = Annotated[Schedule, BeforeValidator(class_schedule), _AS_TEXT]
+LabelSchedule = Annotated[Schedule, BeforeValidator(label_schedule), _AS_TEXT]
+RateSchedule = Annotated[Schedule, BeforeValidator(rate_schedule), _AS_TEXT]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lll.data import archive, load_data
-from lll.types import UserError
+from lll.errors import UserError
 
 
 @pytest.fixture

@@ -20,9 +20,11 @@ from tests.data.test_download import tar_gz
 
 from lll.data import cache, cifar, images, load_data, pixels, sources
 from lll.data.assemble import Options
-from lll.data.cifar import Archive, Member
 from lll.data.fingerprint import fingerprint
-from lll.types import DataSet, Rows, UserError
+from lll.data.imageset import DataSet
+from lll.data.rows import Rows
+from lll.data.sources.cifar import Archive, Member
+from lll.errors import UserError
 
 # Train and test rows are mixed, so that the cache has to put them in order.
 NAMES = " ".join(f"{c}/{i}.png" for c in ("cat", "dog") for i in range(8)) + " unlabelled/x.png"

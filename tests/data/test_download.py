@@ -13,8 +13,8 @@ import pytest
 
 from lll.data import cifar, describe
 from lll.data.assemble import Options
-from lll.data.cifar import Archive, Member, fetch_archive, load_archive
-from lll.types import UserError
+from lll.data.sources.cifar import Archive, Member, fetch_archive, load_archive
+from lll.errors import UserError
 
 NAMES = ("cat", "dog", "eel")
 MEMBERS = (

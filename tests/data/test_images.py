@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from lll.data import images
-from lll.data.images import UnreadableError, decode, decode_all, resize_all
-from lll.types import UserError
+from lll.data.decoding import UnreadableError, decode, decode_all, resize_all
+from lll.errors import UserError
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from lll.data import describe
-from lll.data.arrays import from_arrays
 from lll.data.fingerprint import fingerprint
-from lll.types import ImageSet, InFile, Rows, UserError
+from lll.data.imageset import ImageSet
+from lll.data.rows import InFile, Rows
+from lll.data.sources.arrays import from_arrays
+from lll.errors import UserError
 
 
 @pytest.fixture
@@ -135,14 +137,14 @@ def test_other_maps_are_converted_like_arrays(tmp_path, monkeypatch, memory, kin
     }[kind]
     plain = from_arrays(array, labels(40), image_size=8)
     np.save(tmp_path / "y.npy", array)
-    monkeypatch.setattr("lll.data.arrays.CHUNK_BYTES", 700)
+    monkeypatch.setattr("lll.data.sources.arrays.CHUNK_BYTES", 700)
     lazy = from_arrays(np.load(tmp_path / "y.npy", mmap_mode="r"), labels(40), image_size=8)
     assert isinstance(lazy.train.images, np.ndarray)
     assert fingerprint(lazy) == fingerprint(plain)
 
 
 def test_a_bad_float_is_named_by_its_place_in_the_whole(monkeypatch, memory):
-    monkeypatch.setattr("lll.data.arrays.CHUNK_BYTES", 700)
+    monkeypatch.setattr("lll.data.sources.arrays.CHUNK_BYTES", 700)
     array = memory / 255
     array[33, 0, 0, 0] = 1.5
     with pytest.raises(UserError, match=r"holds 1\.5 in image 33"):

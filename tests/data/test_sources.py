@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lll.data import describe, fetch, load_data
-from lll.types import UserError
+from lll.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lll.data import from_arrays, load_data
-from lll.types import UserError
+from lll.errors import UserError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)

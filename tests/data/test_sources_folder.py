@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lll.data import describe, load_data
-from lll.types import UserError
+from lll.errors import UserError
 
 TEN = " ".join(f"{c}/{i}.png" for c in ("cat", "dog") for i in range(10))
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lll.data import load_data
-from lll.types import UserError
+from lll.errors import UserError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "cifar10-jpeg"
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

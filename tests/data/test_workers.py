@@ -1,4 +1,4 @@
-"""Processes that decode small images: the same results, and an end in every case."""
+"""Ranks that decode small images: the same results, and an end in every case."""
 
 import os
 import subprocess
@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from lll.data import images, workers
-from lll.data.images import UnreadableError, decode_all
+from lll.data.decoding import UnreadableError, decode_all
 from lll.data.pixels import Pixels
-from lll.types import UserError
+from lll.errors import UserError
 
 COUNT = 1500
 

@@ -1,4 +1,4 @@
-"""Slow, obvious twin of `lll.augment.apply_views`: a loop over images and pixels in float64."""
+"""Slow twin of `lll.views.geometric.apply_views`: a loop over images and pixels in float64."""
 
 import math
 

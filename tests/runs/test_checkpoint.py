@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from lll.errors import UserError
 from lll.runs import checkpoint as module
 from lll.runs.checkpoint import Checkpoint, Position, go_back, load_checkpoint, save_checkpoint
-from lll.types import UserError
 
 
 def state_of(position, seed=0):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lll.errors import UserError
 from lll.runs.files import append_durably, says_when_full, sync_folder, write_durably
-from lll.types import UserError
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lll.config import RunConfig
+from lll.errors import UserError
+from lll.labels.events import LabelEvent
 from lll.runs import load_run
 from lll.runs.position import Position
 from lll.runs.record import (
@@ -18,7 +20,6 @@ from lll.runs.record import (
     create_run,
     cut_back,
 )
-from lll.types import LabelEvent, UserError
 
 FACTS = DataFacts("pets", ("cat", "a dog, big"), 10, 2, 4, "c0ffee")
 CONFIG = RunConfig(data="pets", epochs=3, width=8)

@@ -14,8 +14,8 @@ import typer
 
 from lll.cli import compare, data, embed, evaluate, export, plot, predict, report, train
 from lll.cli.show import complain, say_warnings
-from lll.memory import keep_freed_memory
-from lll.types import UserError
+from lll.errors import UserError
+from lll.learn.memory import keep_freed_memory
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,

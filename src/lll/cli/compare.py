@@ -29,9 +29,16 @@ def compare(
     seeds = [0, 1, 2], reference = "baseline", and tables \\[settings] and \\[schedules.NAME] with
     the keys of a run's configuration.
     """
-    from lll.compare import curves, read_sweep, run_sweep, table_lines, tabulate, write_comparison
-    from lll.plots.comparison import comparison
-    from lll.plots.save import save
+    from lll.bench.compare import (
+        curves,
+        read_sweep,
+        run_sweep,
+        table_lines,
+        tabulate,
+        write_comparison,
+    )
+    from lll.show.plots.comparison import comparison
+    from lll.show.plots.save import save
 
     out = out or Path("runs") / sweep_file.stem
     sweep = read_sweep(sweep_file, out)

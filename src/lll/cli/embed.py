@@ -22,8 +22,7 @@ def embed(
     cache: Cache = None,
 ) -> None:
     """Encode images with a run: Parquet of id, split, embedding, prediction and label."""
-    from lll import export
-    from lll.runs import load_run
+    from lll.runs import export, load_run
 
     loaded = load_run(run)
     export.check_target(out)

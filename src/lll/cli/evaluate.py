@@ -29,8 +29,7 @@ def evaluate(
     """Judge a finished run: accuracy, latent space, forgetting. Writes RUN/evaluation.json."""
     from rich.console import Console
 
-    from lll import assess
-    from lll.runs import load_run
+    from lll.runs import assess, load_run
 
     loaded = load_run(run)
     assess.check_finished(loaded)
@@ -46,7 +45,7 @@ def evaluate(
 
 
 def say_figures(figures: dict[str, Any]) -> None:
-    """Print the figures of `lll.assess.evaluate` as tables."""
+    """Print the figures of `lll.runs.assess.evaluate` as tables."""
     from rich.console import Console
 
     console = Console(highlight=False)

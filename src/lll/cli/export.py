@@ -20,8 +20,8 @@ def export(
     """Write a run's network as ONNX, and check it with onnxruntime."""
     from rich.console import Console
 
-    from lll.export import check_target, export_onnx, usage
     from lll.runs import load_run
+    from lll.runs.export import check_target, export_onnx, usage
 
     loaded = load_run(run)
     check_target(onnx)

@@ -25,8 +25,8 @@ def plot(
     Pictures: learning, accuracy-labels, schedule, confusion, umap, pca-2d, pca-3d, views,
     seconds. An unfinished run shows what it has.
     """
-    from lll import pictures
     from lll.runs import load_run
+    from lll.show import pictures
 
     loaded = load_run(run)
     pictures.plot(

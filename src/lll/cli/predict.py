@@ -23,8 +23,8 @@ def predict(
     """Classify images with a run: a CSV of path, class and probability."""
     import csv
 
-    from lll.predict import predict_files
     from lll.runs import load_run
+    from lll.runs.predict import predict_files
 
     predictions, skipped = predict_files(
         load_run(run), images, checkpoint=checkpoint, strict=strict

@@ -22,7 +22,7 @@ def report(
     """
     from rich.console import Console
 
-    from lll import report as reporting
+    from lll.show import report as reporting
 
     with Console(stderr=True).status("") as status:
         missing = reporting.report(

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from lll.types import UserError
+from lll.errors import UserError
 
 if TYPE_CHECKING:
     from lll.config import RunConfig
     from lll.data import Progress
-    from lll.prepare import Prepared
-    from lll.processes import Processes
+    from lll.data.imageset import DataSet, Skipped
+    from lll.ranks import Ranks
     from lll.runs import Run
-    from lll.training import Watch
-    from lll.types import DataSet, Skipped
+    from lll.runs.prepare import Prepared
+    from lll.runs.train import Watch
 
 
 def complain(message: str, code: int) -> int:
@@ -64,7 +64,7 @@ def load_with_bar(
 def load_in_turn(
     source: str,
     config: RunConfig,
-    processes: Processes,
+    processes: Ranks,
     *,
     cache: Path | None,
     quiet: bool,
@@ -121,12 +121,12 @@ def download_bar(name: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 
 @contextmanager
-def watching(quiet: bool, as_json: bool, processes: Processes) -> Iterator[Watch]:
+def watching(quiet: bool, as_json: bool, processes: Ranks) -> Iterator[Watch]:
     """Looks on as a run trains, and turns Ctrl-C and SIGTERM into a saved stop.
 
     Of several processes the first tells of it.
     """
-    from lll.training import RunStopped
+    from lll.runs.train import RunStopped
 
     received: list[int] = []
 
@@ -153,7 +153,7 @@ def watching(quiet: bool, as_json: bool, processes: Processes) -> Iterator[Watch
 def _display(quiet: bool, as_json: bool, should_stop: Callable[[], bool]) -> Iterator[Watch]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from lll.training import Watch
+    from lll.runs.train import Watch
 
     if as_json:
         yield Watch(
@@ -219,7 +219,7 @@ def say_plan(prepared: Prepared) -> None:
     from rich import box
     from rich.table import Table
 
-    from lll.prepare import plan_rows
+    from lll.runs.prepare import plan_rows
 
     console = Console()
     config, facts = prepared.config, prepared.facts
@@ -268,7 +268,7 @@ def _bar(labelled: int, unlabelled: int, most: int, width: int = 10) -> str:
 
 
 def _say_json_plan(prepared: Prepared, run: Run) -> None:
-    from lll.prepare import plan_rows
+    from lll.runs.prepare import plan_rows
 
     say_json(
         {

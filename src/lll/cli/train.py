@@ -28,7 +28,7 @@ from lll.cli.show import (
     watching,
 )
 from lll.config import RunConfig
-from lll.tensorboard import with_tensorboard
+from lll.show.tensorboard import with_tensorboard
 
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write TensorBoard event files into the run.")
@@ -57,9 +57,9 @@ def train(
     counts per class; 0=5,10=8 lists epoch=value. Defaults depend on the method and the data.
     """
     config = read_config(config_file, flags)
-    from lll import training
-    from lll.prepare import backend_of
-    from lll.processes import joined
+    from lll.ranks import joined
+    from lll.runs import train as training
+    from lll.runs.prepare import backend_of
 
     training.check_names(config)
     out = out or Path("runs") / _default_name(config)
@@ -87,10 +87,10 @@ def resume(
     tensorboard: Tensorboard = False,
 ) -> None:
     """Go on with a run that was stopped, from its latest checkpoint to the same end."""
-    from lll import training
-    from lll.prepare import backend_of
-    from lll.processes import joined, rank_of
+    from lll.ranks import joined, rank_of
     from lll.runs import load_run
+    from lll.runs import train as training
+    from lll.runs.prepare import backend_of
 
     loaded = load_run(run)
     if loaded.finished and checkpoint == "latest":
@@ -123,10 +123,10 @@ def schedule(
 ) -> None:
     """Show what would be known when, without training. Takes the flags of `lll train`."""
     config = read_config(config_file, flags)
-    from lll.plots.save import save_as
-    from lll.plots.schedule import schedule as draw_schedule
-    from lll.prepare import plan_rows, prepare
-    from lll.training import check_names
+    from lll.runs.prepare import plan_rows, prepare
+    from lll.runs.train import check_names
+    from lll.show.plots.save import save_as
+    from lll.show.plots.schedule import schedule as draw_schedule
 
     check_names(config)
     data = load_with_bar(config.data, config, cache=cache, quiet=as_json)

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from lll.data.assemble import SPLITS
+from lll.data.decoding import MAX_FILE_BYTES, Reader, UnreadableError
 from lll.data.files import Files, make_files
-from lll.data.images import MAX_FILE_BYTES, Reader, UnreadableError
-from lll.types import UserError
+from lll.errors import UserError
 
 # A million small images is a large archive; the directory of one takes about 0.5 GB of memory.
 MAX_MEMBERS = 1_000_000

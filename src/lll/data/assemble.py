@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lll.data.images import check_size
+from lll.data.decoding import check_size
+from lll.data.imageset import DataSet, ImageSet, Skipped
 from lll.data.pixels import Pixels
-from lll.types import UNLABELLED, DataSet, ImageSet, Rows, Skipped, UserError
+from lll.data.rows import Rows
+from lll.errors import UserError
+from lll.labels.events import UNLABELLED
 
 # Folder names, file-name prefixes and cells that say which split an image is in.
 SPLITS = {
@@ -139,7 +142,7 @@ def assemble(
 def _choose_test(
     labels: NDArray[np.int64], ids: NDArray[np.str_], splits: NDArray[np.str_], share: float
 ) -> NDArray[np.bool_]:
-    from lll.data.splits import set_aside  # imports torch by way of the seeds
+    from lll.labels.splits import set_aside  # imports torch by way of the seeds
 
     for split in ("test", "validation"):
         chosen = (splits == split) & (labels != UNLABELLED)

@@ -30,10 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.assemble import Options
+from lll.data.decoding import is_image
 from lll.data.fingerprint import fingerprint
-from lll.data.images import is_image
+from lll.data.imageset import DataSet, ImageSet, Skipped
 from lll.data.pixels import StoreError
-from lll.types import DataSet, ImageSet, Rows, Skipped
+from lll.data.rows import Rows
 
 FORMAT = 1  # of the files, and of what decoding makes of an image
 COPY_BYTES = 16 * 2**20  # at a time

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lll.data.assemble import Options, assemble, encode
-from lll.data.images import MAX_FILE_BYTES, Reader, UnreadableError, decode_into, is_image
-from lll.types import DataSet, Skipped, UserError
+from lll.data.decoding import MAX_FILE_BYTES, Reader, UnreadableError, decode_into, is_image
+from lll.data.imageset import DataSet, Skipped
+from lll.errors import UserError
 
 
 @dataclass(frozen=True)

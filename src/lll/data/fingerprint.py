@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lll.types import DataSet
+from lll.data.imageset import DataSet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lll.types import Rows
+from lll.data.rows import Rows
 
 
 class StoreError(Exception):

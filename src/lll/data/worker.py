@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from lll.data.images import UnreadableError, attempt, calm
+from lll.data.decoding import UnreadableError, attempt, calm
 from lll.data.workers import READY, receive_request, send_results
 
 

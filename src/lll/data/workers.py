@@ -1,4 +1,4 @@
-"""Processes that decode small images: threads do not help there, as Python runs one at a time.
+"""Ranks that decode small images: threads do not help there, as Python runs one at a time.
 
 Each runs ``python -m lll.data.worker`` and is spoken to through its pipes. They are started
 anew and not forked, so nothing of this process (its threads, its ``__main__``) is in them.
@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lll.types import UserError
+from lll.errors import UserError
 
 READY = b"+"
 GOOD = -1  # in place of the length of a reason

@@ -22,9 +22,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from lll.config import RunConfig
-from lll.data.images import resize_all
+from lll.data.decoding import resize_all
+from lll.data.imageset import DataSet, ImageSet
+from lll.errors import UserError
 from lll.estimator.labels import Labels, grown_classes, indices, split_labels
-from lll.estimator.memory import (
+from lll.estimator.learnt import (
     Learnt,
     as_rows,
     joined,
@@ -34,11 +36,11 @@ from lll.estimator.memory import (
     thinned,
 )
 from lll.estimator.pixels import Range, Shape, content_ids, range_of, said, shape_of, to_uint8
-from lll.predict import CUSTOM_ENCODER, Encoded, encode
-from lll.prepare import pick_device, prepare
+from lll.labels.events import UNLABELLED
+from lll.runs.predict import CUSTOM_ENCODER, Encoded, encode
+from lll.runs.prepare import pick_device, prepare
+from lll.runs.train import Watch, train_in_memory
 from lll.seeding import derive
-from lll.training import Watch, train_in_memory
-from lll.types import UNLABELLED, DataSet, ImageSet, UserError
 
 
 class GradualClassifier(

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from lll.types import UNLABELLED, UserError
+from lll.errors import UserError
+from lll.labels.events import UNLABELLED
 
 Labels = NDArray[Any]
 

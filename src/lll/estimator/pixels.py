@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lll.types import UserError
+from lll.errors import UserError
 
 Shape = tuple[int, int, int]  # height, width, channels
 Range = tuple[float, float]  # the values that mean 0 and 255

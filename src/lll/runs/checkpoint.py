@@ -27,9 +27,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from lll.errors import UserError
 from lll.runs.files import says_when_full, sync_folder, write_durably
 from lll.runs.position import Position as Position
-from lll.types import UserError
 
 _WEIGHTS, _STATE, _SUMS = "weights.safetensors", "state.pt", "checksums.json"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lll.types import UserError
+from lll.errors import UserError
 
 # EFBIG is what a file-size limit (ulimit -f) answers: to the user it is the same full disk.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

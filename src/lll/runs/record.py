@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from lll.config import RunConfig, differing, read_toml
+from lll.errors import UserError
+from lll.labels.events import LabelEvent
 from lll.runs.files import append_durably, says_when_full, write_durably
 from lll.runs.position import Position
-from lll.types import LabelEvent, UserError
 
 _CONFIG, _DATA, _METRICS, _TIMINGS, _LABELS = (
     "config.toml",
@@ -171,7 +172,7 @@ def load_run(path: str | Path) -> Run:
     >>> load_run("nowhere")
     Traceback (most recent call last):
         ...
-    lll.types.UserError: nowhere: no run folder here (it has no config.toml)
+    lll.errors.UserError: nowhere: no run folder here (it has no config.toml)
     """
     path = Path(path)
     if not (path / _CONFIG).is_file():

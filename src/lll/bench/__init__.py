@@ -1,0 +1,1 @@
+"""Accuracy tables: methods, labels and seeds compared."""

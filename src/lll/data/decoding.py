@@ -1,0 +1,288 @@
+"""Bytes of an image file -> uint8 RGB pixels of one size, and what could not be read."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
+from itertools import islice, repeat
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lll.data.imageset import Skipped
+from lll.data.pixels import Pixels
+from lll.data.workers import MOST, Workers, start_workers
+from lll.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Reader = Callable[[], bytes]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+# Pillow knows dozens of formats, some of which start other programs (EPS). Only these are tried.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+# 64 megapixels is 192 MB once decoded: more than any camera's ordinary photo.
+MAX_PIXELS = 64 * 2**20
+MAX_FILE_BYTES = 256 * 2**20
+MIN_SIZE, MAX_SIZE = 1, 1024  # image_size, in pixels
+
+# Measured on two cores: threads make small files slower (the interpreter lock) and files
+# of some tens of kilobytes up to twice as fast.
+THREADS_FROM_BYTES = 32 * 2**10
+CHUNK = 256  # files read before they are decoded
+CHUNK_BYTES = 64 * 2**20  # of their pixels, at most
+# Ranks for small files: 1.8 times as fast on two cores, after half a second to start.
+WORKERS_FROM_S = 1.5
+
+
+class UnreadableError(ValueError):
+    """Why one image could not be used."""
+
+
+Result = NDArray[np.uint8] | UnreadableError
+
+
+def check_size(image_size: int) -> int:
+    """``image_size`` if it is a number of pixels that can be used, else UserError."""
+    if not MIN_SIZE <= image_size <= MAX_SIZE:
+        raise UserError(f"image_size is {image_size}: choose {MIN_SIZE} to {MAX_SIZE} pixels")
+    return image_size
+
+
+def is_image(path: str) -> bool:
+    """Whether the suffix of ``path`` is that of an image that can be read."""
+    return os.path.splitext(path)[1].lower() in SUFFIXES  # noqa: PTH122 - a member name, not a path
+
+
+def decode(data: bytes, size: int) -> NDArray[np.uint8]:
+    """The image in ``data`` as uint8 [size, size, 3].
+
+    EXIF orientation is applied; transparent pixels are laid on white; 16-bit grey keeps its
+    upper 8 bits; of an animation the first frame is taken. Another size is resized
+    straight to size x size (bicubic, antialiased), so the aspect ratio may change.
+
+    Raises UnreadableError with the reason.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels > MAX_PIXELS:
+                raise UnreadableError(f"{pixels} pixels, more than {MAX_PIXELS}")
+            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size; twice the target loses nothing.
+            image.draft(None, (2 * size, 2 * size))
+            return np.asarray(_square(_rgb(_upright(image)), size))
+    except UnreadableError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableError(f"more than {MAX_PIXELS} pixels") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableError(
+            "empty file" if not data else "not an image of a known format"
+        ) from error
+    # Decoders report a damaged file through any of these, EOFError and IndexError included.
+    except Exception as error:
+        raise UnreadableError(f"damaged image: {error or type(error).__name__}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    from PIL import ImageOps
+
+    image.load()  # so that damaged pixels are not taken for damaged metadata below
+    # Broken metadata beside sound pixels is no reason to lose the image.
+    with suppress(ValueError, TypeError, KeyError, SyntaxError, ZeroDivisionError):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint16) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise UnreadableError("32-bit pixels have no fixed range: save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _square(image: Image.Image, size: int) -> Image.Image:
+    from PIL import Image
+
+    if image.size == (size, size):
+        return image
+    return image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def resize_all(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Images uint8 [n, h, w, 3] as [n, size, size, 3], resized as ``decode`` does."""
+    from PIL import Image
+
+    if images.shape[1:3] == (size, size):
+        return images
+    out = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    for i, image in enumerate(images):
+        out[i] = np.asarray(_square(Image.fromarray(image), size))
+    return out
+
+
+def attempt(data: bytes | UnreadableError, size: int) -> Result:
+    """As `decode`, with the error returned; an error in place of data is handed on."""
+    if isinstance(data, UnreadableError):
+        return data
+    try:
+        return decode(data, size)
+    except UnreadableError as error:
+        return error
+
+
+def decode_all(
+    names: Sequence[str], readers: Sequence[Reader], size: int, *, strict: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[Skipped, ...]]:
+    """Read and decode files: images uint8 [m, size, size, 3], a mask [n] of the m readable, skips.
+
+    As `decode_into`, in memory.
+    """
+    pixels = Pixels(size)
+    rows = zip(names, readers, strict=True)
+    kept, skipped = decode_into(pixels, rows, len(names), size, strict=strict)
+    return np.asarray(pixels.rows()), kept, skipped
+
+
+def decode_into(
+    pixels: Pixels,
+    rows: Iterable[tuple[str, Reader]],
+    count: int,
+    size: int,
+    *,
+    strict: bool = False,
+) -> tuple[NDArray[np.bool_], tuple[Skipped, ...]]:
+    """Read and decode files into ``pixels``: a mask [n] of the readable ones, and the others.
+
+    ``rows`` [n] say what errors call a file, and its reader; ``count`` is about n. With
+    ``strict`` the first unreadable image is a UserError that names it.
+    """
+    kept: list[bool] = []
+    skipped: list[Skipped] = []
+    with calm(), ExitStack() as stack:
+        decoders = _Decoders(stack, size, count)
+        for names, results in decoders.run(rows):
+            images = []
+            for name, result in zip(names, results, strict=True):
+                kept.append(not isinstance(result, UnreadableError))
+                if not isinstance(result, UnreadableError):
+                    images.append(result)
+                elif strict:
+                    raise UserError(
+                        f"{name} cannot be read ({result}): repair or remove it,"
+                        " or load without strict to skip it"
+                    )
+                else:
+                    skipped.append(Skipped(name, str(result)))
+            if images:
+                pixels.put(np.stack(images))
+    return np.array(kept, dtype=bool), tuple(skipped)
+
+
+class _Decoders:
+    """Chunks of files decoded side by side, in order: what ends with ``stack`` does the work.
+
+    Large files go to threads. Small ones are decoded here, and by `Workers` once the first
+    chunks have shown that what is left of ``count`` would take long.
+    """
+
+    def __init__(self, stack: ExitStack, size: int, count: int) -> None:
+        self._stack = stack
+        self._size = size
+        self._left = count
+        self._rows = max(1, min(CHUNK, CHUNK_BYTES // (3 * size * size)))
+        self._threads = ThreadPoolExecutor(min(MOST, os.cpu_count() or 1))
+        # Entered first, so left last: workers must be gone for the threads that wait for them.
+        stack.callback(self._threads.shutdown, cancel_futures=True)
+        self._workers: Workers | None = None
+        self._asked = False
+
+    def run(self, rows: Iterable[tuple[str, Reader]]) -> Iterator[tuple[list[str], list[Result]]]:
+        """Names and results of each chunk, in the order of ``rows``."""
+        pending: deque[tuple[list[str], Callable[[], list[Result]]]] = deque()
+        iterator = iter(rows)
+        while chunk := list(islice(iterator, self._rows)):
+            names = [name for name, _ in chunk]
+            pending.append((names, self._begin(names, [_read(reader) for _, reader in chunk])))
+            self._left -= len(chunk)
+            ahead = 2 * len(self._workers.processes) if self._workers else 0
+            while len(pending) > ahead:
+                names, finish = pending.popleft()
+                yield names, finish()
+        for names, finish in pending:
+            yield names, finish()
+
+    def _begin(
+        self, names: Sequence[str], contents: Sequence[bytes | UnreadableError]
+    ) -> Callable[[], list[Result]]:
+        """What gives the results of ``contents``, which may be under way."""
+        total_bytes = sum(len(c) for c in contents if isinstance(c, bytes))
+        if total_bytes >= THREADS_FROM_BYTES * len(contents):
+            results = self._threads.map(attempt, contents, repeat(self._size))
+            return lambda: list(results)
+        if self._workers:
+            return self._threads.submit(self._elsewhere, self._workers, names, contents).result
+        return lambda: self._here(contents)
+
+    def _here(self, contents: Sequence[bytes | UnreadableError]) -> list[Result]:
+        start = perf_counter()
+        results = [attempt(data, self._size) for data in contents]
+        seconds_left = (perf_counter() - start) / len(contents) * self._left
+        if seconds_left > WORKERS_FROM_S and not self._asked:
+            self._asked = True
+            self._workers = start_workers()
+            if self._workers:
+                self._stack.callback(self._workers.close)
+        return results
+
+    def _elsewhere(
+        self,
+        workers: Workers,
+        names: Sequence[str],
+        contents: Sequence[bytes | UnreadableError],
+    ) -> list[Result]:
+        sent = [data if isinstance(data, bytes) else b"" for data in contents]
+        answers = workers.decode(names, sent, self._size)
+        return [
+            data
+            if isinstance(data, UnreadableError)
+            else (UnreadableError(answer) if isinstance(answer, str) else answer)
+            for data, answer in zip(contents, answers, strict=True)
+        ]
+
+
+def _read(reader: Reader) -> bytes | UnreadableError:
+    try:
+        return reader()
+    except UnreadableError as error:
+        return error
+    except OSError as error:
+        return UnreadableError(f"cannot be opened: {error.strerror or error}")
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """Pillow's size warning becomes an error to catch; its remarks on metadata stay silent."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield

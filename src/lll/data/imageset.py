@@ -1,0 +1,69 @@
+"""What a data set is: images, labels, ids, class names, a train/test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lll.data.rows import Rows
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with what is known of them.
+
+    ``images`` uint8 [n, height, width, 3] in RGB, an array or, where they are in a file,
+    `Rows`; ``labels`` int64 [n], an index into the data set's class names or -1 for
+    unlabelled; ``ids`` str [n], stable and unique.
+    """
+
+    images: NDArray[np.uint8] | Rows
+    labels: NDArray[np.int64]
+    ids: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> ImageSet:
+        """The rows that ``index`` (positions or a mask [n]) picks, in its order.
+
+        Images in memory are copied; those in a file are not read.
+        """
+        images = self.images
+        if isinstance(images, np.memmap):
+            images = Rows.of(images)
+        picked = images.take(index) if isinstance(images, Rows) else images[index]
+        return ImageSet(picked, self.labels[index], self.ids[index])
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A named data set: class names, training images and test images.
+
+    ``skipped`` lists the images of the source that could not be read. ``fingerprint`` is
+    that of `lll.data.fingerprint` where it is known already, else "".
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: ImageSet
+    test: ImageSet
+    skipped: tuple[Skipped, ...] = ()
+    # Not of __init__, so that dataclasses.replace, which changes the content, forgets it.
+    fingerprint: str = field(default="", init=False, compare=False)
+
+    def with_fingerprint(self, fingerprint: str) -> DataSet:
+        """The same data set with its ``fingerprint`` known."""
+        same = replace(self)
+        object.__setattr__(same, "fingerprint", fingerprint)
+        return same

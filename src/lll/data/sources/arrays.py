@@ -1,0 +1,242 @@
+"""NumPy arrays, in memory or in an ``.npz``."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lll.data.assemble import (
+    Options,
+    assemble,
+    check_class_names,
+    check_labels,
+    encode,
+    encode_numbers,
+    joined,
+    row_ids,
+)
+from lll.data.decoding import resize_all
+from lll.data.imageset import DataSet
+from lll.data.rows import Rows
+from lll.errors import UserError
+from lll.labels.events import UNLABELLED
+
+# The names under which an .npz may hold each array, best first.
+KEYS = {
+    "images": ("images", "x", "x_train"),
+    "labels": ("labels", "y", "y_train"),
+    "images_test": ("images_test", "x_test"),
+    "labels_test": ("labels_test", "y_test"),
+    "class_names": ("class_names",),
+    "ids": ("ids",),
+    "ids_test": ("ids_test",),
+}
+CHUNK_BYTES = 16 * 2**20  # of the given pixels that are converted at a time
+
+
+def from_arrays(
+    images: ArrayLike | Rows,
+    labels: ArrayLike,
+    *,
+    images_test: ArrayLike | Rows | None = None,
+    labels_test: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
+    ids: Sequence[str] | NDArray[np.str_] | None = None,
+    ids_test: Sequence[str] | NDArray[np.str_] | None = None,
+    name: str = "arrays",
+    image_size: int = 32,
+    test_share: float = 0.2,
+) -> DataSet:
+    """A DataSet from arrays in memory, or in a file that NumPy has mapped.
+
+    ``images`` [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 1]; other sizes
+    are resized straight to ``image_size``. ``labels`` [n]: integers with -1 for unlabelled, or
+    strings with "" (or None) for unlabelled. Integers are indices into ``class_names``;
+    without class names each integer that occurs is a class, named by its value, in order.
+    Strings must be among ``class_names``, or are sorted without. Without test arrays
+    ``test_share`` of each class is set aside by id. ``ids`` default to ``train/00000`` ... and
+    ``test/00000`` ...
+
+    Arrays in memory are copied. A ``numpy.memmap`` (``numpy.load(path, mmap_mode="r")``) of
+    uint8 RGB in ``image_size`` stays in its file and is read batch by batch, so it may be
+    larger than memory and must not change; any other is converted into memory.
+
+    Raises UserError naming the array and the value that cannot be used.
+    """
+    options = Options(image_size, test_share)
+    if (images_test is None) != (labels_test is None):
+        given, missing = ("images_test", "labels_test")[:: 1 if labels_test is None else -1]
+        raise UserError(f"{name}: {given} is given without {missing}: give both or neither")
+    parts = [_part("", images, labels, ids, options)]
+    if images_test is not None and labels_test is not None:
+        parts.append(_part("_test", images_test, labels_test, ids_test, options))
+    splits = np.repeat(np.array(["train", "test"])[: len(parts)], [len(p[1]) for p in parts])
+    if len({p[1].dtype.kind for p in parts}) > 1:
+        raise UserError(f"{name}: labels and labels_test differ in kind: use strings or integers")
+    given_names = None if class_names is None else check_class_names(class_names, "class_names")
+    names, indices = _encode(np.concatenate([p[1] for p in parts]), given_names)
+    return assemble(
+        name,
+        names,
+        joined([p[0] for p in parts]),
+        indices,
+        np.concatenate([p[2] for p in parts]),
+        splits,
+        test_share=options.test_share,
+    )
+
+
+def load_npz(path: Path, options: Options) -> DataSet:
+    """A DataSet from an ``.npz`` with the keys in ``KEYS``; pickled objects are refused."""
+    arrays = _read_npz(path)
+    found: dict[str, Any] = {role: _first(arrays, keys) for role, keys in KEYS.items()}
+    for role in ("images", "labels"):
+        if found[role] is None:
+            raise UserError(
+                f"{path} has no array {' or '.join(KEYS[role])}"
+                f" (it has {', '.join(arrays) or 'none'}): rename one"
+            )
+    try:
+        return from_arrays(
+            **{role: array for role, array in found.items() if array is not None},
+            name=path.stem,
+            image_size=options.image_size,
+            test_share=options.test_share,
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    wanted = {key for keys in KEYS.values() for key in keys}
+    try:
+        # Opened here, because numpy leaves the file open when it finds it damaged.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise UserError(f"{path} holds one bare array: save it with numpy.savez")
+            names = archive.files
+            return {key: archive[key] if key in wanted else np.empty(0) for key in names}
+    except UserError:
+        raise
+    # A damaged file makes numpy and zipfile raise nearly anything.
+    except Exception as error:
+        if "allow_pickle" in str(error) and zipfile.is_zipfile(path):
+            raise UserError(
+                f"{path} holds pickled Python objects: save arrays of numbers or of strings"
+            ) from error
+        raise UserError(
+            f"{path} is not a readable .npz ({type(error).__name__}): save it with numpy.savez"
+        ) from error
+
+
+def _first(arrays: Mapping[str, NDArray[Any]], keys: Sequence[str]) -> NDArray[Any] | None:
+    return next((arrays[key] for key in keys if key in arrays), None)
+
+
+def _part(
+    suffix: str,
+    images: ArrayLike | Rows,
+    labels: ArrayLike,
+    ids: Sequence[str] | NDArray[np.str_] | None,
+    options: Options,
+) -> tuple[NDArray[np.uint8] | Rows, NDArray[Any], NDArray[np.str_]]:
+    """Checked images [n, size, size, 3], labels [n] (int64 or str) and ids [n] of one split."""
+    pixels = _pixels(images, "images" + suffix, options.image_size)
+    marks = _labels(labels, "labels" + suffix)
+    names = row_ids("test" if suffix else "train", len(pixels)) if ids is None else np.asarray(ids)
+    for array, what in ((marks, "labels"), (names, "ids")):
+        if array.shape != (len(pixels),):
+            raise UserError(
+                f"{what}{suffix} has shape {list(array.shape)} for {len(pixels)} images:"
+                f" give one of {what} per image"
+            )
+    return pixels, marks, names.astype(np.str_)
+
+
+def _pixels(images: ArrayLike | Rows, what: str, size: int) -> NDArray[np.uint8] | Rows:
+    """Any accepted images as uint8 [n, size, size, 3]; as they are where nothing is to be done."""
+    array: NDArray[Any] | Rows = (
+        images if isinstance(images, np.memmap | Rows) else np.asarray(images)
+    )
+    _check_pixels(array, what)
+    if array.dtype == np.uint8 and array.shape[1:] == (size, size, 3):
+        return Rows.of(array) if isinstance(array, np.memmap) else array
+    out = np.empty((len(array), size, size, 3), dtype=np.uint8)
+    rows = max(1, CHUNK_BYTES * len(array) // array.nbytes)
+    for start in range(0, len(array), rows):
+        chunk = array[start : start + rows]
+        if chunk.dtype.kind == "f":
+            chunk = _from_float(chunk, what, start)
+        chunk = chunk.reshape(*chunk.shape[:3], -1)
+        if chunk.shape[3] == 1:
+            chunk = np.repeat(chunk, 3, axis=3)
+        out[start : start + rows] = resize_all(chunk, size)
+    return out
+
+
+def _check_pixels(array: NDArray[Any] | Rows, what: str) -> None:
+    shape = list(array.shape)
+    if array.ndim != 3 and (array.ndim != 4 or shape[3] not in (1, 3)):
+        hint = "transpose(0, 2, 3, 1)" if array.ndim == 4 and shape[1] in (1, 3) else "reshape"
+        raise UserError(f"{what} has shape {shape}: {hint} it to [n, h, w] or [n, h, w, 3]")
+    if 0 in shape:
+        raise UserError(f"{what} has shape {shape}: give at least one image")
+    if array.dtype.kind != "f" and array.dtype != np.uint8:
+        raise UserError(f"{what} is {array.dtype}: give uint8, or float in [0, 1]")
+
+
+def _from_float(array: NDArray[Any], what: str, start: int) -> NDArray[np.uint8]:
+    """``array``, whose first image is number ``start``, as uint8."""
+    inside = (array >= 0) & (array <= 1)  # false for NaN too
+    if not inside.all():
+        first = np.unravel_index(int(inside.argmin()), array.shape)
+        raise UserError(
+            f"{what} holds {array[first]} in image {start + first[0]}: floats must lie in [0, 1];"
+            " divide by 255 or give uint8"
+        )
+    pixels: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+    return pixels
+
+
+def _labels(labels: ArrayLike, what: str) -> NDArray[Any]:
+    """Labels as int64 with -1, or as str with ""; anything else is a UserError."""
+    array = np.asarray(labels)
+    if array.dtype.kind == "O":
+        odd = [v for v in array.ravel() if not (v is None or isinstance(v, str))]
+        if odd:
+            raise UserError(f"{what} mixes kinds ({odd[0]!r}): give integers or strings")
+        array = np.array(["" if v is None else v for v in array.ravel()]).reshape(array.shape)
+    if array.dtype.kind == "U":
+        return array
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.rint(array))
+        if not whole.all():
+            raise UserError(
+                f"{what} holds {array[~whole][0]}: labels are whole numbers, -1 for unlabelled"
+            )
+    elif array.dtype.kind not in "iu":
+        raise UserError(f"{what} is {array.dtype}: give integers or strings")
+    return array.astype(np.int64)
+
+
+def _encode(
+    labels: NDArray[Any], class_names: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    if labels.dtype.kind != "U":
+        if class_names is None:
+            return encode_numbers(labels, "labels")
+        check_labels(labels, len(class_names), "labels")
+        return class_names, labels
+    if class_names is None:
+        return encode(labels.tolist())
+    index = {"": UNLABELLED} | {name: i for i, name in enumerate(class_names)}
+    unknown = sorted(set(labels.tolist()) - set(index))
+    if unknown:
+        raise UserError(f"labels holds {unknown[0]!r}, which is not among class_names: add it")
+    return class_names, np.array([index[label] for label in labels.tolist()], dtype=np.int64)

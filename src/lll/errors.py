@@ -1,0 +1,31 @@
+"""Bad input, and the words that help to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """Bad input, said in one line that names the value and the remedy.
+
+    The command line prints the line and exits with code 2; from Python it is an
+    ordinary ``ValueError``.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the known name closest to ``name``, else the known names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(names)}"
+
+
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+    """``table[name]``, or a UserError that names ``what`` and the nearest right name."""
+    if name not in table:
+        raise UserError(f"unknown {what} {name!r}: {nearest(name, table)}")
+    return table[name]

@@ -1,0 +1,1 @@
+"""Who said what, when: events, classes, schedules, the oracle, splits."""

@@ -1,0 +1,1 @@
+"""What trains: feeding, batches, the loop."""

@@ -1,0 +1,1 @@
+"""The experimental rules of the sandbox method: pure functions of tensors."""

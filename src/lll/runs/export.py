@@ -1,0 +1,263 @@
+"""What a run gives to other programs: encodings as Parquet, the network as ONNX.
+
+pyarrow, onnx and what it brings are imported by the function that needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lll.data import SOURCES, Progress, load_data
+from lll.data.assemble import joined
+from lll.data.decoding import decode_all
+from lll.data.files import Files, read_folder
+from lll.data.imageset import Skipped
+from lll.data.rows import Rows as RowsInFile
+from lll.errors import UserError
+from lll.labels.events import UNLABELLED
+from lll.learn.feeding import Streamed
+from lll.metrics.points import check_finite
+from lll.runs.files import write_durably
+from lll.runs.predict import encode, load_modules
+from lll.runs.record import Run
+
+if TYPE_CHECKING:
+    import onnx
+    import pyarrow
+
+TOLERANCE = 1e-4
+"""How far onnxruntime may be from torch: absolute, and relative for values above 1."""
+USAGE = (
+    "images: float32 [n, 3, {size}, {size}], RGB in [0, 1], resized straight to {size}x{size}",
+    'onnxruntime.InferenceSession("{file}").run(["probabilities"], {{"images": images}})',
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images to encode: uint8 [n, s, s, 3], ids [n], splits [n] and class names [n] or None."""
+
+    images: NDArray[np.uint8] | RowsInFile
+    ids: list[str]
+    splits: list[str | None]
+    labels: list[str | None]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def check_target(path: Path) -> None:
+    """UserError if the file ``path`` cannot be made, before the work of minutes."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder: name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: its folder does not exist: make it first")
+
+
+def read_rows(
+    source: str, run: Run, *, cache: Path | None = None, progress: Progress | None = None
+) -> Rows:
+    """The images of ``source`` in the size of ``run``: training first, then test.
+
+    ``source`` is a data set, or a folder without a CSV with images beside its sub-folders, if
+    it has any: those have no labels and no splits, and their paths in it for ids.
+    """
+    path = Path(source).expanduser()
+    if source not in SOURCES and path.is_dir():
+        files = read_folder(path)
+        if not files.tables and any("/" not in name for name in files.images):
+            return _unlabelled_rows(files, run.config.image_size)
+    data = load_data(
+        source,
+        cache=cache,
+        image_size=run.config.image_size,
+        test_share=run.config.test_share,
+        progress=progress,
+    )
+    parts = {"train": data.train, "test": data.test}
+    names: dict[int, str | None] = {UNLABELLED: None, **dict(enumerate(data.class_names))}
+    return Rows(
+        images=joined([part.images for part in parts.values()]),
+        ids=[str(i) for part in parts.values() for i in part.ids],
+        splits=[split for split, part in parts.items() for _ in range(len(part))],
+        labels=[names[int(label)] for part in parts.values() for label in part.labels],
+        skipped=data.skipped,
+    )
+
+
+def _unlabelled_rows(files: Files, size: int) -> Rows:
+    names, readers = list(files.images), list(files.images.values())
+    images, kept, skipped = decode_all(names, readers, size)
+    ids = [name for name, keep in zip(names, kept, strict=True) if keep]
+    return Rows(images, ids, [None] * len(ids), [None] * len(ids), skipped)
+
+
+def embed(
+    run: Run, rows: Rows, *, checkpoint: str = "chosen", encoder: nn.Module | None = None
+) -> pyarrow.Table:
+    """What ``run`` makes of ``rows``, as a table with one row per image.
+
+    Columns: ``id``; ``split`` (``train``, ``test`` or null); ``embedding``, a list of d
+    float32; ``predicted``, the most probable class of the run, and its ``probability``;
+    ``label``, the class that the data names, or null. ``checkpoint`` and ``encoder`` as in
+    `lll.runs.predict.load_modules`. Raises UserError without any image, and for NaN encodings.
+    """
+    import pyarrow as pa
+
+    if not rows.ids:
+        raise UserError(f"there is no image to embed ({len(rows.skipped)} could not be read)")
+    modules = load_modules(run, checkpoint=checkpoint, encoder=encoder)
+    encoded = encode(modules, Streamed(rows.images, torch.device("cpu")))
+    check_finite(encoded.encodings, f"{run.path}: encodings")
+    check_finite(encoded.probabilities, f"{run.path}: probabilities")
+    best = encoded.probabilities.argmax(axis=1)
+    width = encoded.encodings.shape[1]
+    columns = {
+        "id": pa.array(rows.ids, pa.string()),
+        "split": pa.array(rows.splits, pa.string()),
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(encoded.encodings.ravel()), width),
+        "predicted": pa.array([run.data.class_names[at] for at in best], pa.string()),
+        "probability": pa.array(encoded.probabilities.max(axis=1)),
+        "label": pa.array(rows.labels, pa.string()),
+    }
+    return pa.table(columns)
+
+
+def write_parquet(table: pyarrow.Table, path: Path) -> None:
+    """Write ``table`` to ``path``, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    write_durably(path, buffer.getvalue())
+
+
+class Network(nn.Module):
+    """Encoder and probe as one module: images [n, 3, s, s] in [0, 1] to what ONNX outputs."""
+
+    def __init__(self, modules: nn.ModuleDict) -> None:
+        super().__init__()
+        self.encoder, self.probe = modules["encoder"], modules["probe"]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits [n, classes], probabilities [n, classes] and encodings [n, d]."""
+        encodings = self.encoder(images)
+        logits = self.probe(encodings)
+        return logits, logits.softmax(dim=1), encodings
+
+
+OUTPUTS = ("logits", "probabilities", "encodings")
+
+
+def export_onnx(
+    run: Run, path: Path, *, checkpoint: str = "chosen", encoder: nn.Module | None = None
+) -> float | None:
+    """Write the network of ``run`` as ONNX, and compare it in onnxruntime with torch.
+
+    Input ``images``, float32 [n, 3, s, s] in [0, 1]; outputs as `Network` has them, in any
+    number n. The metadata hold ``class_names`` (JSON), ``image_size`` and ``usage``.
+    ``checkpoint`` and ``encoder`` as in `lll.runs.predict.load_modules`. The largest difference
+    from torch; None if onnxruntime is not installed. Raises UserError without the onnx
+    extra, for an encoder that cannot be exported, and for a difference above ``TOLERANCE``,
+    in which case nothing is written.
+    """
+    _need_onnx()
+    network = Network(load_modules(run, checkpoint=checkpoint, encoder=encoder)).eval()
+    model = _to_onnx(network, run.config.image_size)
+    import onnx.helper
+
+    onnx.helper.set_model_props(
+        model,
+        {
+            "class_names": json.dumps(run.data.class_names),
+            "image_size": str(run.config.image_size),
+            "usage": "\n".join(usage(run, path)),
+        },
+    )
+    content = model.SerializeToString()
+    difference = _difference(network, content, run.config.image_size)
+    write_durably(path, content)
+    return difference
+
+
+def usage(run: Run, path: Path) -> tuple[str, ...]:
+    """Two lines on the ONNX file at ``path``: what it takes, and the Python that calls it."""
+    size = run.config.image_size
+    return tuple(line.format(file=path.name, size=size) for line in USAGE)
+
+
+def _need_onnx() -> None:
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"ONNX needs {missing[0]}, which is not installed: "
+            "pip install 'little-label-learners[onnx]'"
+        )
+
+
+def _to_onnx(network: Network, size: int) -> onnx.ModelProto:
+    example = torch.zeros(2, 3, size, size)
+    try:
+        with _calm_exporter():
+            program: Any = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                input_names=["images"],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("n")},),
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        # The exporter's own words are a page; the first line of its cause says what is wrong.
+        cause = error.__cause__ or error
+        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        raise UserError(f"this encoder cannot be exported to ONNX: {reason}") from error
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+@contextmanager
+def _calm_exporter() -> Iterator[None]:
+    """Without the exporter's remarks on what it uses itself; its errors come through."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        try:
+            log.setLevel(logging.ERROR)  # that torchvision is not installed
+            yield
+        finally:
+            log.setLevel(level)
+
+
+def _difference(network: Network, content: bytes, size: int) -> float | None:
+    """How far onnxruntime is from torch on noise; UserError above ``TOLERANCE``."""
+    if find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    images = torch.rand(5, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = [output.numpy() for output in network(images)]
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found = session.run(list(OUTPUTS), {"images": images.numpy()})
+    difference = max(
+        float((np.abs(e - f) / np.maximum(np.abs(e), 1)).max())
+        for e, f in zip(expected, found, strict=True)
+    )
+    if not difference <= TOLERANCE:
+        raise UserError(f"onnxruntime differs from torch by {difference:g}: nothing is written")
+    return difference

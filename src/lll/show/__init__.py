@@ -1,0 +1,1 @@
+"""Plots, pictures, the report, TensorBoard."""

@@ -1,0 +1,331 @@
+"""The pictures of a run: from a run folder to the arrays that each picture needs, to files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lll.data.imageset import DataSet
+from lll.errors import UserError, lookup
+from lll.metrics.accuracy import confusion as count_confusion
+from lll.metrics.clusters import k_means
+from lll.metrics.points import check_finite
+from lll.runs.predict import Encoded, encode, load_modules
+from lll.runs.prepare import Prepared, check_same_data, data_of, plan_rows, prepare
+from lll.runs.record import Run, load_run
+from lll.seeding import derive, torch_generator
+from lll.show.plots.confusion import confusion
+from lll.show.plots.labels import accuracy_against_labels
+from lll.show.plots.latent import latent
+from lll.show.plots.learning import learning
+from lll.show.plots.save import save
+from lll.show.plots.schedule import schedule
+from lll.show.plots.seconds import seconds
+from lll.show.plots.style import class_colours
+from lll.show.plots.views import views
+from lll.views.geometric import Strength, random_views
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+VIEWED_IMAGES, VIEWS_EACH = 8, 3
+NEIGHBOURS = 15
+"""Neighbours that UMAP keeps near each image."""
+
+
+class Material:
+    """What the pictures of one run are drawn from; each part is made when first asked for.
+
+    ``data`` and ``encoder`` as in `lll.train`, needed if they were given there; ``data`` may
+    also be a function that loads it, called at most once and only if a picture needs it.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        checkpoint: str = "latest",
+        data: DataSet | Callable[[], DataSet] | None = None,
+        encoder: nn.Module | None = None,
+    ) -> None:
+        self.run, self.checkpoint, self._data, self._encoder = run, checkpoint, data, encoder
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The run's plan and data; UserError if the data has changed."""
+        # A run trained on a GPU can be drawn where there is none.
+        config = self.run.config.model_copy(update={"device": "auto"})
+        given = self._data() if callable(self._data) else self._data
+        prepared = prepare(config, given or data_of(config))
+        check_same_data(self.run, prepared)
+        return prepared
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """Encodings and probabilities of the test images; UserError without any, or with NaN."""
+        modules = load_modules(self.run, encoder=self._encoder, checkpoint=self.checkpoint)
+        test = self.prepared.test
+        if not len(test.labels):
+            raise UserError(f"{self.run.path}: its data has no test images to show")
+        encoded = encode(modules.to(self.prepared.device), test.images)
+        check_finite(encoded.encodings, f"{self.run.path}: test images")
+        return encoded
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """True classes of the test images [n], -1 where there is no label."""
+        return self.prepared.test.labels
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Predicted classes of the test images [n]."""
+        return np.asarray(self.encoded.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def clusters(self) -> NDArray[np.int64]:
+        """k-means clusters of the test images [n], as many as classes, called by classes.
+
+        Each cluster bears the index of the class that it matches best (of the predicted
+        classes where nothing is labelled), so that it is drawn in that class's colour.
+        """
+        from scipy.optimize import linear_sum_assignment
+
+        classes, seed = len(self.class_names), self.run.config.seed
+        found = k_means(self.encoded.encodings, classes, derive(seed, "evaluate", "kmeans"))
+        like = self.labels if (self.labels >= 0).any() else self.predicted
+        _, class_of = linear_sum_assignment(-count_confusion(like, found, classes))
+        return np.asarray(class_of[found])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by index."""
+        return self.run.data.class_names
+
+    def metrics(self) -> tuple[dict[str, Any], ...]:
+        """Metrics of the epochs done; UserError before the first."""
+        if not self.run.metrics:
+            raise UserError(
+                f"{self.run.path}: no epoch is finished yet: go on with "
+                f"`lll resume {self.run.path}`"
+            )
+        return self.run.metrics
+
+
+def draw_views(material: Material) -> Figure:
+    """Strong and weak views beside the originals: the first training images, one per class."""
+    prepared = material.prepared
+    labels = prepared.train.labels
+    firsts = np.flatnonzero(labels >= 0)[np.unique(labels[labels >= 0], return_index=True)[1]]
+    shown = np.resize(firsts, min(VIEWED_IMAGES, len(firsts)))
+    images = prepared.train.images[shown]
+    generator = torch_generator(prepared.device, prepared.config.seed, "pictures", "views")
+
+    def some(strength: Strength) -> NDArray[np.float32]:
+        drawn = [
+            random_views(images.permute(0, 3, 1, 2), strength, generator).permute(0, 2, 3, 1)
+            for _ in range(VIEWS_EACH)
+        ]
+        return torch.stack(drawn).cpu().numpy()
+
+    names = [material.class_names[c] for c in labels[shown]]
+    options = prepared.options
+    return views(images.cpu().numpy(), some(options.strong), some(options.weak), names)
+
+
+def draw_pca_2d(material: Material) -> Figure:
+    """The two directions in which the encodings of the test images differ most."""
+    return _draw_pca(material, 2)
+
+
+def draw_pca_3d(material: Material) -> Figure:
+    """The three directions in which the encodings of the test images differ most."""
+    return _draw_pca(material, 3)
+
+
+def _draw_pca(material: Material, dimensions: int) -> Figure:
+    from sklearn.decomposition import PCA
+
+    encodings = _distinct(material, dimensions + 1, f"PCA in {dimensions} dimensions")
+    if encodings.shape[1] < dimensions:
+        raise UserError(
+            f"{material.run.path}: encodings of {encodings.shape[1]} features have no "
+            f"{dimensions} principal components"
+        )
+    model = PCA(dimensions, random_state=0)
+    points = model.fit_transform(encodings)
+    shares = model.explained_variance_ratio_
+    names = tuple(f"component {i + 1} ({100 * s:.0f}%)" for i, s in enumerate(shares))
+    return _draw_latent(material, points, f"PCA in {dimensions} dimensions", names)
+
+
+def draw_umap(material: Material) -> Figure:
+    """UMAP: neighbours among the encodings of the test images stay neighbours."""
+    encodings = _distinct(material, NEIGHBOURS + 1, "UMAP")
+    points = umap_points(encodings, derive(material.run.config.seed, "pictures", "umap"))
+    return _draw_latent(material, points, "UMAP", ("", ""))
+
+
+def umap_points(encodings: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """``encodings`` [n, d] in two dimensions [n, 2] by UMAP (McInnes et al. 2018), seeded.
+
+    n is above `NEIGHBOURS`.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed")
+        # It has no search tree to place further points by, and needs none.
+        warnings.filterwarnings("ignore", "precomputed_knn")
+        # It costs seconds, so only this picture imports it.
+        from umap import UMAP
+
+        # Exact neighbours by matrix products take a tenth of the time that umap-learn needs
+        # to compile its approximate search.
+        finder = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(encodings)
+        distances, indices = finder.kneighbors(encodings)
+        model = UMAP(
+            n_neighbors=NEIGHBOURS,
+            precomputed_knn=(indices, distances.astype(np.float32)),
+            init="pca",
+            random_state=seed % 2**32,
+            n_jobs=1,
+        )
+        return np.asarray(model.fit_transform(encodings), dtype=np.float32)
+
+
+def _distinct(material: Material, least: int, what: str) -> NDArray[np.float32]:
+    """The test encodings; UserError if they are fewer than ``least``, or all the same."""
+    encodings = material.encoded.encodings
+    if len(encodings) < least:
+        raise UserError(
+            f"{material.run.path}: {what} needs {least} test images, there are {len(encodings)}"
+        )
+    if not np.ptp(encodings, axis=0).any():
+        raise UserError(
+            f"{material.run.path}: all encodings of the test images are the same, the network "
+            "has collapsed: there is nothing to draw"
+        )
+    return encodings
+
+
+def _draw_latent(
+    material: Material, points: NDArray[np.float32], what: str, axis_names: tuple[str, ...]
+) -> Figure:
+    labelled = (material.labels >= 0).any()
+    colourings = {"true class": material.labels} if labelled else {}
+    colourings |= {
+        "predicted class": material.predicted,
+        "k-means cluster, as the class it matches": material.clusters,
+    }
+    frequent = material.labels if labelled else material.predicted
+    title = f"{what} of the encodings of {len(points):,} test images"
+    return latent(
+        points, colourings, class_colours(material.class_names, frequent), title, axis_names
+    )
+
+
+def draw_seconds(material: Material) -> Figure:
+    """Seconds per epoch, training and evaluating."""
+    material.metrics()
+    return seconds(material.run.timings)
+
+
+def draw_schedule(material: Material) -> Figure:
+    """The schedule as planned and as run."""
+    return schedule(plan_rows(material.prepared), material.metrics())
+
+
+def draw_learning(material: Material) -> Figure:
+    """Losses and accuracies per epoch."""
+    return learning(material.metrics(), material.run.chosen_epoch)
+
+
+def draw_confusion(material: Material) -> Figure:
+    """Confusion matrix of the test images."""
+    _check_labelled(material)
+    counts = count_confusion(material.predicted, material.labels, len(material.class_names))
+    return confusion(counts, material.class_names)
+
+
+def draw_labels(material: Material) -> Figure:
+    """Test accuracy against labels known."""
+    if all(row["test_accuracy"] is None for row in material.metrics()):
+        raise _no_labels(material)
+    return accuracy_against_labels(material.metrics())
+
+
+def _check_labelled(material: Material) -> None:
+    if not (material.labels >= 0).any():
+        raise _no_labels(material)
+
+
+def _no_labels(material: Material) -> UserError:
+    return UserError(f"{material.run.path}: no test image has a label to compare with")
+
+
+PICTURES: dict[str, Callable[[Material], Figure]] = {
+    "learning": draw_learning,
+    "accuracy-labels": draw_labels,
+    "schedule": draw_schedule,
+    "confusion": draw_confusion,
+    "umap": draw_umap,
+    "pca-2d": draw_pca_2d,
+    "pca-3d": draw_pca_3d,
+    "views": draw_views,
+    "seconds": draw_seconds,
+}
+"""Every picture, in the order in which a report shows them. A new one is a line here."""
+
+
+def draw(material: Material, names: Sequence[str]) -> Iterator[tuple[str, Figure | UserError]]:
+    """Each named picture, or why it cannot be drawn; one that fails does not stop the others.
+
+    UserError for an unknown name, before anything is drawn.
+    """
+    drawers = {name: lookup(PICTURES, name, "picture") for name in names}
+    for name, drawer in drawers.items():
+        try:
+            yield name, drawer(material)
+        except UserError as error:
+            yield name, error
+
+
+def plot(
+    run: str | Path | Run,
+    only: Sequence[str] = (),
+    *,
+    checkpoint: str = "latest",
+    data: DataSet | Callable[[], DataSet] | None = None,
+    encoder: nn.Module | None = None,
+    on_file: Callable[[Path], None] = lambda path: None,
+) -> list[Path]:
+    """Draw the pictures of a run (all, or ``only`` some) into its folder; the files' paths.
+
+    ``data`` and ``encoder`` as in `lll.train`, needed if they were given there. Works on a
+    run that is not finished. ``on_file`` is called after each file. Raises UserError for an
+    unknown name and, once everything else is drawn, for pictures that cannot be drawn.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    material = Material(run, checkpoint=checkpoint, data=data, encoder=encoder)
+    files: list[Path] = []
+    problems: dict[str, list[str]] = {}
+    for name, drawn in draw(material, only or list(PICTURES)):
+        if isinstance(drawn, UserError):
+            problems.setdefault(str(drawn), []).append(name)
+            continue
+        for path in save(drawn, run.path / "pictures" / name):
+            files.append(path)
+            on_file(path)
+    if problems:
+        raise UserError(
+            "; ".join(f"{', '.join(names)} not drawn: {why}" for why, names in problems.items())
+        )
+    return files

@@ -1,0 +1,188 @@
+"""Sweeps: what is run, what is skipped and resumed, and the table against hand-made numbers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.tiny import tiny_data
+
+from lll import train
+from lll.bench.compare import (
+    curves,
+    paired_difference,
+    read_sweep,
+    run_sweep,
+    table_lines,
+    tabulate,
+)
+from lll.errors import UserError
+from lll.runs.record import load_run
+from lll.show.plots.comparison import comparison
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    data, path = tiny_data(), tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(
+        path,
+        images=data.train.images,
+        labels=data.train.labels,
+        images_test=data.test.images,
+        labels_test=data.test.labels,
+    )
+    return path
+
+
+@pytest.fixture
+def sweep_file(npz, tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text(
+        f"""
+data = {json.dumps(str(npz))}
+methods = ["baseline", "gradual"]
+labels = ["2/class"]
+seeds = [0]
+[settings]
+epochs = 2
+width = 8
+batch_size = 30
+device = "cpu"
+"""
+    )
+    return path
+
+
+def test_jobs_are_the_product_of_what_is_listed(sweep_file, tmp_path):
+    text = sweep_file.read_text() + "[schedules.early]\nclasses = 4\n[schedules.late]\n"
+    sweep_file.write_text(text.replace('["2/class"]', '["2/class", 0.5]'))
+    sweep_file.write_text(sweep_file.read_text().replace("seeds = [0]", "seeds = [0, 1]"))
+    sweep = read_sweep(sweep_file, tmp_path)
+    assert len(sweep.jobs) == 2 * 2 * 2 * 2 == len({job.out for job in sweep.jobs})
+    job = next(j for j in sweep.jobs if (j.method, j.schedule, j.seed) == ("gradual", "early", 1))
+    assert (job.config.method, str(job.config.classes), job.config.seed) == ("gradual", "4", 1)
+    assert sweep.reference == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds", "sedes", "unknown key 'sedes': did you mean 'seeds'"),
+        ("epochs", "epoch", "unknown key 'epoch': did you mean 'epochs'"),
+        ('"gradual"', '"gradul"', "unknown method 'gradul': did you mean 'gradual'"),
+        ("seeds = [0]", "seeds = 3", "seeds is 3: write a list"),
+        ("seeds = [0]", "seeds = [1, 1]", "two runs would share a folder"),
+        ("methods", 'reference = "x"\nmethods', "reference 'x'"),
+    ],
+)
+def test_a_wrong_sweep_names_the_file_and_the_key(sweep_file, tmp_path, old, new, message):
+    sweep_file.write_text(sweep_file.read_text().replace(old, new, 1))
+    with pytest.raises(UserError) as error:
+        read_sweep(sweep_file, tmp_path)
+    assert str(error.value).startswith(f"{sweep_file}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_paired_difference_is_the_t_interval():
+    values = [0.1, 0.2, 0.15, 0.05]
+    result = paired_difference(values)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert result["mean"] == pytest.approx(np.mean(values))
+    assert result["interval"] == pytest.approx([expected.low, expected.high])
+    assert paired_difference([0.1]) == {"mean": 0.1, "interval": None, "n": 1}
+    assert paired_difference([]) is None
+
+
+def run_command(sweep_file, out, **kwargs):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lll", "compare", str(sweep_file), "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        **kwargs,
+    )
+
+
+def test_a_sweep_goes_on_after_ctrl_c_and_compares(sweep_file, tmp_path):
+    out = tmp_path / "out"
+    first = run_command(sweep_file, out, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (out / "gradual-2_class-seed0").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, error = first.communicate(timeout=60)
+    assert first.returncode == 130, error
+    assert "the same command goes on" in error
+    done = load_run(out / "baseline-2_class-seed0")
+    stamp = (done.path / "metrics.jsonl").stat().st_mtime_ns
+
+    second = run_command(sweep_file, out)
+    text, error = second.communicate(timeout=120)
+    assert second.returncode == 0, error
+    assert "2 runs, 1 finished already" in text or "2 runs, 2 finished already" in text
+    assert (done.path / "metrics.jsonl").stat().st_mtime_ns == stamp
+    assert (out / "accuracy-by-labels.png").stat().st_size > 10_000
+    rows = json.loads((out / "comparison.json").read_text())["rows"]
+    assert [(row["method"], row["n"], row["final"]["std"]) for row in rows] == [
+        ("baseline", 1, None),
+        ("gradual", 1, None),
+    ]
+
+    # A changed sweep does not mix with runs that were made otherwise.
+    sweep_file.write_text(sweep_file.read_text().replace("epochs = 2", "epochs = 3"))
+    with pytest.raises(UserError, match="was run with epochs 2, the sweep says 3"):
+        tabulate(read_sweep(sweep_file, out))
+
+
+def test_the_table_is_mean_std_and_paired_difference_over_seeds(sweep_file, tmp_path):
+    sweep_file.write_text(sweep_file.read_text().replace("seeds = [0]", "seeds = [0, 1, 2]"))
+    sweep = read_sweep(sweep_file, tmp_path)
+    final = {
+        job.out.name: train(job.config, job.out).result["test_accuracy_final"]
+        for job in sweep.jobs
+        if job.out.name != "gradual-2_class-seed2"
+    }
+    theirs = [final[f"baseline-2_class-seed{seed}"] for seed in range(3)]
+    ours = [final[f"gradual-2_class-seed{seed}"] for seed in range(2)]
+    baseline, gradual = tabulate(sweep)
+    assert (baseline["n"], gradual["n"]) == (3, 2)
+    assert baseline["final"]["mean"] == pytest.approx(np.mean(theirs))
+    assert baseline["final"]["std"] == pytest.approx(np.std(theirs, ddof=1))
+    assert baseline["difference"] is None
+    # Only seeds that both have finished are paired.
+    assert gradual["difference"] == paired_difference(np.subtract(ours, theirs[:2]).tolist())
+    titles = {title: len(epochs) for title, epochs in curves(sweep).items()}
+    assert titles == {"baseline": 2, "gradual": 2}
+    lines = table_lines([baseline, gradual], "baseline")
+    assert lines[1][4] == f"{100 * np.mean(theirs):.1f} ± {100 * np.std(theirs, ddof=1):.1f}"
+
+
+def test_a_failing_run_is_named_and_the_others_go_on(sweep_file, tmp_path):
+    out = tmp_path / "out"
+    sweep = read_sweep(sweep_file, out)
+    (out / "baseline-2_class-seed0").mkdir(parents=True)
+    (out / "baseline-2_class-seed0" / "mine.txt").write_text("not a run")
+    said = []
+    with pytest.raises(UserError, match=r"1 of 2 runs failed.*baseline-2_class-seed0.*exists"):
+        run_sweep(sweep, processes=2, say=said.append)
+    assert [row["n"] for row in tabulate(sweep)] == [0, 1]
+    assert (out / "baseline-2_class-seed0" / "mine.txt").read_text() == "not a run"
+
+
+def test_the_picture_has_a_line_for_each_title_and_a_band_where_there_is_a_spread():
+    epochs = [{"labels": 10 * (e + 1), "mean": 0.2 * (e + 1), "std": 0.1} for e in range(3)]
+    alone = [epoch | {"std": None} for epoch in epochs]
+    axes = comparison({"gradual": epochs, "baseline": alone}).axes[0]
+    assert [line.get_label() for line in axes.get_lines()] == ["gradual", "baseline"]
+    line = np.array([[10, 0.2], [20, 0.4], [30, 0.6]])
+    assert axes.get_lines()[0].get_xydata() == pytest.approx(line)
+    (band,) = axes.collections
+    box = band.get_datalim(axes.transData)
+    assert (box.y0, box.y1) == pytest.approx((0.1, 0.7))
