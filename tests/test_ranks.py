@@ -26,7 +26,7 @@ def start(count, arguments, **given):
     for rank in range(count):
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
         }
         if count > 1:
             environment |= {

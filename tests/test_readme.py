@@ -15,6 +15,7 @@ from lll.methods import METHODS, RULES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+MAP = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The map")[1]
 
 
 def blocks(language):
@@ -42,7 +43,7 @@ def subprocess_help(name, _texts={}):  # noqa: B006 - asked once per command
 
 
 def test_every_path_of_the_map_exists():
-    paths = re.findall(r"^\| `([^`]+)` \|", TEXT.split("## The map")[1], re.MULTILINE)
+    paths = re.findall(r"^\| `([^`]+)` \|", MAP, re.MULTILINE)
     paths += re.findall(r"\]\(([^)]+)\)", TEXT)
     assert len(paths) > 25
     assert [path for path in paths if not (ROOT / path).exists()] == []
@@ -50,8 +51,8 @@ def test_every_path_of_the_map_exists():
 
 def test_every_room_is_on_the_map():
     rooms = {path.name for path in (ROOT / "src" / "lll").iterdir() if path.suffix in ("", ".py")}
-    hidden = {"__init__.py", "__main__.py", "__pycache__", "pictures.py"}
-    assert [room for room in rooms - hidden if f"`src/lll/{room}" not in TEXT] == []
+    hidden = {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
+    assert [room for room in rooms - hidden if f"`src/lll/{room}" not in MAP] == []
 
 
 def test_methods_and_rules_are_all_named():

@@ -18,11 +18,13 @@ import pytest
 from PIL import Image
 from tests.data.test_download import tar_gz
 
-from lll.data import cache, cifar, images, load_data, pixels, sources
+from lll.data import cache, load_data, pixels, sources
+from lll.data import decoding as images
 from lll.data.assemble import Options
 from lll.data.fingerprint import fingerprint
 from lll.data.imageset import DataSet
 from lll.data.rows import Rows
+from lll.data.sources import cifar
 from lll.data.sources.cifar import Archive, Member
 from lll.errors import UserError
 

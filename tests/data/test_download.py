@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from lll.data import cifar, describe
+from lll.data import describe
 from lll.data.assemble import Options
+from lll.data.sources import cifar
 from lll.data.sources.cifar import Archive, Member, fetch_archive, load_archive
 from lll.errors import UserError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lll.data import images
+from lll.data import decoding as images
 from lll.data.decoding import UnreadableError, decode, decode_all, resize_all
 from lll.errors import UserError
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lll.data import images, workers
+from lll.data import decoding as images
+from lll.data import workers
 from lll.data.decoding import UnreadableError, decode_all
 from lll.data.pixels import Pixels
 from lll.errors import UserError
@@ -143,7 +144,7 @@ def test_the_script_of_a_user_runs_once_and_from_any_folder(tmp_path, make_image
     script = tmp_path / "scripts" / "mine.py"
     script.write_text(
         "print('begin')\n"
-        "from lll.data import images, load_data, workers\n"
+        "from lll.data import decoding as images, load_data, workers\n"
         "images.WORKERS_FROM_S = 0\n"
         "workers._cores = lambda: 2\n"
         "start = workers.start_workers\n"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.losses.cases import assert_close, normal, value_and_gradients
+from tests.methods.cases import assert_close, normal, value_and_gradients
 from tests.reference import slow_losses as slow
 
 from lll.methods.losses.classify import cross_entropy

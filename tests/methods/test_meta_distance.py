@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from tests.losses.cases import assert_close, batch, normal, value_and_gradients
+from tests.methods.cases import assert_close, batch, normal, value_and_gradients
 from tests.reference import slow_losses as slow
 
 from lll.errors import UserError

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from tests.losses.cases import assert_close, batch, value_and_gradients
+from tests.methods.cases import assert_close, batch, value_and_gradients
 
 from lll.errors import UserError
 from lll.methods.sandbox.reclassify import reclassify_per_class, reclassify_weighted

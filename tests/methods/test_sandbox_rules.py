@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.losses.cases import (
+from tests.methods.cases import (
     RULES,
     OperatorRecord,
     assert_close,

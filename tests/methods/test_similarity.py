@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.losses.cases import OperatorRecord, assert_close, normal, value_and_gradients
+from tests.methods.cases import OperatorRecord, assert_close, normal, value_and_gradients
 from tests.reference import slow_losses as slow
 
 from lll.methods.sandbox.similarity import DISTANCE_EPSILON, SIMILARITIES, WEIGHTED_MEANS

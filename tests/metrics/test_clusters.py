@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import silhouette_score
-from tests.evaluate.points import blobs
+from tests.metrics.points import blobs
 
 from lll import UserError
 from lll.metrics.clusters import agreement, k_means, matched_accuracy, silhouette

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from tests.evaluate.points import blobs
+from tests.metrics.points import blobs
 
 from lll.metrics.linear_probe import linear_probe_accuracy
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
-from tests.evaluate.points import blobs
+from tests.metrics.points import blobs
 
 from lll import UserError
 from lll.metrics.neighbours import neighbour_accuracy

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from lll.methods.losses import contrast, meta_distance, similarity
+from lll.methods.losses import contrast
+from lll.methods.sandbox import meta_distance, similarity
 
 Probe = Callable[[Tensor], Tensor]
 
