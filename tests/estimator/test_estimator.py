@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -231,18 +232,37 @@ def test_score_is_over_the_known_labels(fitted):
 # Learning on
 
 
-def test_new_classes_are_appended_and_earlier_ones_are_not_forgotten():
+def test_new_classes_arrive_and_earlier_ones_are_not_forgotten():
     old, old_y = coloured([1, 3], seed=0)
     new, new_y = coloured([0, 2], seed=1)
     model = learning().fit(old, some(old_y))
     before = model.score(*coloured([1, 3], seed=2))
     model.partial_fit(new, some(new_y))
-    assert model.classes_.tolist() == [1, 3, 0, 2]
+    assert model.classes_.tolist() == [0, 1, 2, 3]
     after = model.score(*coloured([1, 3], seed=2))
     assert before > 0.9
     assert after > 0.8  # a quarter is chance
     assert model.score(*coloured([0, 2], seed=2)) > 0.8
     assert len(model.history_) == 24
+
+
+@pytest.mark.parametrize("name_of", [int, "c{}".format])
+def test_scorers_of_scikit_learn_read_the_right_columns(name_of):
+    """They take `classes_` for sorted, whatever the order in which classes came."""
+    named = lambda y: np.array([name_of(label) for label in y])  # noqa: E731
+    first, second = coloured([3, 4], seed=0), coloured([0, 2], seed=1)
+    model = learning().fit(first[0], named(first[1]))
+    model.partial_fit(second[0], named(second[1]), classes=named([0, 1, 2]))
+    last = coloured([1])
+    model.partial_fit(last[0], named(last[1]))
+    assert model.classes_.tolist() == [name_of(label) for label in range(5)]
+    X, y = coloured(range(5), seed=2)
+    y = named(y)
+    probabilities = model.predict_proba(X)
+    assert model.score(X, y) == np.mean(model.classes_[probabilities.argmax(axis=1)] == y) > 0.8
+    assert get_scorer("roc_auc_ovr")(model, X, y) > 0.95
+    own = probabilities[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    assert get_scorer("neg_log_loss")(model, X, y) == pytest.approx(np.log(own).mean(), rel=1e-5)
 
 
 def test_with_a_small_memory_earlier_classes_are_still_rehearsed():

@@ -97,7 +97,7 @@ class GradualClassifier(
 
     Attributes
     ----------
-    classes_ : the classes [c]; sorted by `fit`, appended to by `partial_fit`.
+    classes_ : the classes [c] known so far, sorted, as scikit-learn expects them.
     n_features_in_ : values per image. feature_names_in_ : their names, for a data frame.
     image_shape_, pixel_range_ : height, width and channels; values of black and white.
     history_ : one dictionary per epoch: classes, labels known, learning rates, losses.
@@ -206,8 +206,8 @@ class GradualClassifier(
         The calls are the schedule: every label given so far is known at once. The images kept
         from earlier calls are rehearsed (see ``replay``). An image that comes again with a
         label takes that label; one that comes again without keeps what it has. New classes,
-        from ``y`` or announced in ``classes``, are appended to ``classes_``; earlier ones
-        keep their index, their weights and the optimizer's memory of them. A class has
+        from ``y`` or announced in ``classes``, take their place in the sorted ``classes_``;
+        earlier ones keep their weights and the optimizer's memory of them. A class has
         probability 0 until its first labelled image. Of method finetune the last stage goes
         on. The first call begins as `fit` does.
 
@@ -233,7 +233,8 @@ class GradualClassifier(
         """Probabilities [n, c] of ``classes_``, each row adding to 1."""
         by_row = self._encode(X).probabilities.astype(np.float64)
         out = np.zeros((len(by_row), len(self.classes_)))
-        out[:, self._learnt.rows] = by_row / by_row.sum(axis=1, keepdims=True)
+        columns = np.searchsorted(self.classes_, self._learnt.classes[self._learnt.rows])
+        out[:, columns] = by_row / by_row.sum(axis=1, keepdims=True)
         return out
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -267,15 +268,14 @@ class GradualClassifier(
         images = self._images(X, old)
         known_labels, known = split_labels(y)
         check_consistent_length(images, known)
-        before = None if old is None else self.classes_
-        classes = grown_classes(before, announced, known_labels)
+        classes = grown_classes(None if old is None else old.classes, announced, known_labels)
         new = ImageSet(images, indices(known_labels, known, classes), content_ids(images))
         seen = new if old is None else joined(old.seen, new)
         if not (seen.labels != UNLABELLED).any():
             raise UserError("y has no labelled image: label one of each class, -1 is unlabelled")
 
         learnt, history = self._train(seen, classes, old, config)
-        self.classes_ = classes
+        self.classes_ = np.sort(classes)
         self.history_ = history if old is None else [*self.history_, *history]
         self._learnt = learnt
         self._n_features_out = learnt.features  # for get_feature_names_out
@@ -302,7 +302,7 @@ class GradualClassifier(
         modules, optimizers = on_host(learner)
         seed, calls = (config.seed, 0) if old is None else (old.seed, old.calls)
         kept = thinned(seen, self.replay, seed)
-        return Learnt(rows, modules, optimizers, kept, seed, calls + 1), history
+        return Learnt(classes, rows, modules, optimizers, kept, seed, calls + 1), history
 
     def _config(self, given: dict[str, Any]) -> RunConfig:
         """The parameters that `RunConfig` knows, as one; ``given`` wins over them."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lll.config import RunConfig
 from lll.data.imageset import ImageSet
+from lll.estimator.labels import Labels
 from lll.labels.events import UNLABELLED
 from lll.nets import reset_module
 from lll.runs.position import Position
@@ -28,11 +29,13 @@ HEADS = ("probe", "pseudo_probe")
 class Learnt:
     """The outcome of a call of fit or partial_fit, all of it on the host.
 
+    ``classes`` [c] are in the order in which they came: a class keeps its index for ever.
     ``rows`` [r] says which class each output of the heads is: classes get one with their
     first labelled image. ``optimizers`` are state dictionaries by name. ``seen`` are the
     images to rehearse, labelled with class indices. ``calls`` counts the calls so far.
     """
 
+    classes: Labels
     rows: NDArray[np.int64]
     modules: nn.ModuleDict
     optimizers: dict[str, dict[str, Any]]
