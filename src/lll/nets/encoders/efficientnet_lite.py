@@ -78,7 +78,7 @@ class Block(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps [n, outputs, h / stride, w / stride]."""
-        out = images
+        out: Tensor = images
         if self._expand:
             out = F.relu6(self._bn0(self._expand_conv(out)), inplace=True)
         out = F.relu6(self._bn1(self._depthwise_conv(out)), inplace=True)

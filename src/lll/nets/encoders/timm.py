@@ -59,10 +59,15 @@ def _timm(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        missing = "timm" if error.name == "timm" else f"timm needs {error.name}, which"
+        absent = "timm" if error.name == "timm" else f"timm needs {error.name}, which"
         raise UserError(
-            f"encoder '{PREFIX}{name}': {missing} is not installed:"
+            f"encoder '{PREFIX}{name}': {absent} is not installed:"
             " pip install 'little-label-learners[timm]'"
+        ) from error
+    except RuntimeError as error:  # torchvision was made for another torch
+        raise UserError(
+            f"encoder '{PREFIX}{name}': timm cannot be loaded ({error}):"
+            " install the torchvision that fits your torch"
         ) from error
     return timm
 
