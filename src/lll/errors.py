@@ -9,12 +9,30 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+MOST_CHARACTERS = 600  # of a message: what it quotes may be of any length
+
+
 class UserError(ValueError):
     """Bad input, said in one line that names the value and the remedy.
 
     The command line prints the line and exits with code 2; from Python it is an
-    ordinary ``ValueError``.
+    ordinary ``ValueError``. Whatever the message quotes, it stays one short line (`one_line`).
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    r"""``text`` without line breaks, control characters escaped, cut in the middle if long.
+
+    >>> one_line("no\nclass \x1b[31m'red'")
+    "no class \\x1b[31m'red'"
+    """
+    line = " ".join(part.strip() for part in text.splitlines())
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    half = (MOST_CHARACTERS - 5) // 2
+    return shown if len(shown) <= MOST_CHARACTERS else f"{shown[:half]} ... {shown[-half:]}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
