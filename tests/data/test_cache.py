@@ -93,7 +93,7 @@ def decoded(monkeypatch):
     seen: list[bytes] = []
     decode = images.decode
     monkeypatch.setattr(
-        images, "decode", lambda data, size: [seen.append(data), decode(data, size)][1]
+        images, "decode", lambda data, *how: [seen.append(data), decode(data, *how)][1]
     )
     return seen
 
@@ -166,6 +166,14 @@ def test_other_options_are_other_images(pets, store):
     assert load_data(pets, cache=store).train.images.shape[1] == 32
     assert load_data(pets, cache=store, image_size=16).train.images.shape[1] == 16
     assert len(load_data(pets, cache=store, test_share=0).test) == 0
+    stripes = np.repeat(np.arange(60, dtype=np.uint8)[None], 20, axis=0)
+    Image.fromarray(stripes).save(pets / "cat" / "wide.png")
+    squashed = load_data(pets, cache=store, test_share=0).train
+    cropped = load_data(pets, cache=store, test_share=0, resize="crop").train
+    row = squashed.ids.tolist().index("cat/wide.png")
+    assert np.ptp(squashed.images[row]) > 50 > 25 > np.ptp(cropped.images[row])
+    with pytest.raises(UserError, match="unknown resize 'corp': did you mean 'crop'"):
+        load_data(pets, cache=store, resize="corp")
     assert load_data(pets, cache=store).train.images.shape[1] == 32
 
 

@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from lll.data import decoding as images
 from lll.data.decoding import UnreadableError, decode, decode_all, resize_all
@@ -116,6 +116,27 @@ def test_a_large_jpeg_shrinks_like_its_pixels():
     fast = decode(saved(image, "JPEG", quality=95), 32).astype(int)
     slow = decode(saved(image), 32).astype(int)
     assert np.abs(fast - slow).max() <= 4
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (480, 480), (37, 480), (31, 7)])
+def test_crop_keeps_the_shape_of_photos(size):
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8))
+    fitted = ImageOps.fit(photo, (48, 48), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(decode(saved(photo), 48, "crop"), np.asarray(fitted))
+    np.testing.assert_array_equal(
+        resize_all(np.asarray(photo)[None], 48, "crop")[0], np.asarray(fitted)
+    )
+
+
+def test_crop_is_the_middle_of_the_whole_image_resized():
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8))
+    whole = photo.resize((64, 48), Image.Resampling.BICUBIC)
+    middle = np.asarray(whole.crop((8, 0, 56, 48))).astype(int)
+    assert np.abs(decode(saved(photo), 48, "crop") - middle).max() <= 1
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = saved(photo.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    np.testing.assert_array_equal(decode(turned, 48, "crop"), decode(saved(photo), 48, "crop"))
 
 
 @pytest.mark.parametrize(

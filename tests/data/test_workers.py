@@ -48,17 +48,21 @@ def files(make_image):
 
     contents = [make_image(i % 256, (6 + i % 5, 8)) for i in range(COUNT)]
     readers = [lambda data=data: data for data in contents]
+    wide = BytesIO()
+    Image.fromarray(np.arange(8 * 24 * 3, dtype=np.uint8).reshape(8, 24, 3)).save(wide, "PNG")
+    readers[650] = wide.getvalue
     readers[700] = denied
     for i in range(300, COUNT, 97):
         readers[i] = lambda: b"nothing"
     return [f"{i}.png" for i in range(COUNT)], readers
 
 
-def test_results_are_those_of_one_process(files, started, monkeypatch):
-    out, kept, skipped = decode_all(*files, 8)
+@pytest.mark.parametrize("resize", ["squash", "crop"])
+def test_results_are_those_of_one_process(files, started, monkeypatch, resize):
+    out, kept, skipped = decode_all(*files, 8, resize)
     assert len(started) == 1
     monkeypatch.setattr(images, "WORKERS_FROM_S", 1e9)
-    out_here, kept_here, skipped_here = decode_all(*files, 8)
+    out_here, kept_here, skipped_here = decode_all(*files, 8, resize)
     assert len(started) == 1
     np.testing.assert_array_equal(out, out_here)
     np.testing.assert_array_equal(kept, kept_here)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lll.data.decoding import check_size
+from lll.data.decoding import check_resize, check_size
 from lll.data.imageset import DataSet, ImageSet, Skipped
 from lll.data.pixels import Pixels
 from lll.data.rows import Rows
@@ -33,16 +33,19 @@ SPLITS = {
 class Options:
     """What every source is asked for: pixels per side, test share in [0, 1), strictness.
 
-    ``store`` is a file to decode into, for sources that decode, instead of memory.
+    ``resize`` is ``squash`` or ``crop`` (`lll.data.decoding.decode`); ``store`` is a file
+    to decode into, for sources that decode, instead of memory.
     """
 
     image_size: int = 32
     test_share: float = 0.2
     strict: bool = False
+    resize: str = "squash"
     store: Path | None = None
 
     def __post_init__(self) -> None:
         check_size(self.image_size)
+        check_resize(self.resize)
         if not 0 <= self.test_share < 1:
             raise UserError(f"test_share is {self.test_share}: choose a share from 0 up to below 1")
 

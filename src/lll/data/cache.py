@@ -126,7 +126,7 @@ def _entries(
 
 
 def _key(source: str, options: Options) -> str:
-    parts = [FORMAT, source, options.image_size, options.test_share]
+    parts = [FORMAT, source, options.image_size, options.resize, options.test_share]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 

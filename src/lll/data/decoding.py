@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lll.data.imageset import Skipped
 from lll.data.pixels import Pixels
 from lll.data.workers import MOST, Workers, start_workers
-from lll.errors import UserError
+from lll.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,6 +33,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 64 * 2**20
 MAX_FILE_BYTES = 256 * 2**20
 MIN_SIZE, MAX_SIZE = 1, 1024  # image_size, in pixels
+RESIZES = ("squash", "crop")  # to all of the image, or to the middle square of it
 
 # Measured on two cores: threads make small files slower (the interpreter lock) and files
 # of some tens of kilobytes up to twice as fast.
@@ -57,17 +58,25 @@ def check_size(image_size: int) -> int:
     return image_size
 
 
+def check_resize(resize: str) -> str:
+    """``resize`` if it is one of `RESIZES`, else UserError."""
+    if resize not in RESIZES:
+        raise UserError(f"unknown resize {resize!r}: {nearest(resize, RESIZES)}")
+    return resize
+
+
 def is_image(path: str) -> bool:
     """Whether the suffix of ``path`` is that of an image that can be read."""
     return os.path.splitext(path)[1].lower() in SUFFIXES  # noqa: PTH122 - a member name, not a path
 
 
-def decode(data: bytes, size: int) -> NDArray[np.uint8]:
+def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
     """The image in ``data`` as uint8 [size, size, 3].
 
     EXIF orientation is applied; transparent pixels are laid on white; 16-bit grey keeps its
-    upper 8 bits; of an animation the first frame is taken. Another size is resized
-    straight to size x size (bicubic, antialiased), so the aspect ratio may change.
+    upper 8 bits; of an animation the first frame is taken. Another size is resized (bicubic,
+    antialiased): with ``squash`` straight to size x size, so the aspect ratio may change;
+    with ``crop`` the shorter side to size, and the middle of the longer one is kept.
 
     Raises UnreadableError with the reason.
     """
@@ -80,7 +89,7 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
                 raise UnreadableError(f"{pixels} pixels, more than {MAX_PIXELS}")
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 size; twice the target loses nothing.
             image.draft(None, (2 * size, 2 * size))
-            return np.asarray(_square(_rgb(_upright(image)), size))
+            return np.asarray(_square(_rgb(_upright(image)), size, resize))
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -118,15 +127,20 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _square(image: Image.Image, size: int) -> Image.Image:
+def _square(image: Image.Image, size: int, resize: str) -> Image.Image:
     from PIL import Image
 
     if image.size == (size, size):
         return image
-    return image.resize((size, size), Image.Resampling.BICUBIC)
+    width, height = image.size
+    left, top = 0.0, 0.0
+    if resize == "crop":
+        left, top = max(width - height, 0) / 2, max(height - width, 0) / 2
+    box = (left, top, width - left, height - top)
+    return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
-def resize_all(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def resize_all(images: NDArray[np.uint8], size: int, resize: str = "squash") -> NDArray[np.uint8]:
     """Images uint8 [n, h, w, 3] as [n, size, size, 3], resized as ``decode`` does."""
     from PIL import Image
 
@@ -134,22 +148,27 @@ def resize_all(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return images
     out = np.empty((len(images), size, size, 3), dtype=np.uint8)
     for i, image in enumerate(images):
-        out[i] = np.asarray(_square(Image.fromarray(image), size))
+        out[i] = np.asarray(_square(Image.fromarray(image), size, resize))
     return out
 
 
-def attempt(data: bytes | UnreadableError, size: int) -> Result:
+def attempt(data: bytes | UnreadableError, size: int, resize: str = "squash") -> Result:
     """As `decode`, with the error returned; an error in place of data is handed on."""
     if isinstance(data, UnreadableError):
         return data
     try:
-        return decode(data, size)
+        return decode(data, size, resize)
     except UnreadableError as error:
         return error
 
 
 def decode_all(
-    names: Sequence[str], readers: Sequence[Reader], size: int, *, strict: bool = False
+    names: Sequence[str],
+    readers: Sequence[Reader],
+    size: int,
+    resize: str = "squash",
+    *,
+    strict: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[Skipped, ...]]:
     """Read and decode files: images uint8 [m, size, size, 3], a mask [n] of the m readable, skips.
 
@@ -157,7 +176,7 @@ def decode_all(
     """
     pixels = Pixels(size)
     rows = zip(names, readers, strict=True)
-    kept, skipped = decode_into(pixels, rows, len(names), size, strict=strict)
+    kept, skipped = decode_into(pixels, rows, len(names), size, resize, strict=strict)
     return np.asarray(pixels.rows()), kept, skipped
 
 
@@ -166,6 +185,7 @@ def decode_into(
     rows: Iterable[tuple[str, Reader]],
     count: int,
     size: int,
+    resize: str = "squash",
     *,
     strict: bool = False,
 ) -> tuple[NDArray[np.bool_], tuple[Skipped, ...]]:
@@ -177,7 +197,7 @@ def decode_into(
     kept: list[bool] = []
     skipped: list[Skipped] = []
     with calm(), ExitStack() as stack:
-        decoders = _Decoders(stack, size, count)
+        decoders = _Decoders(stack, size, resize, count)
         for names, results in decoders.run(rows):
             images = []
             for name, result in zip(names, results, strict=True):
@@ -203,9 +223,10 @@ class _Decoders:
     chunks have shown that what is left of ``count`` would take long.
     """
 
-    def __init__(self, stack: ExitStack, size: int, count: int) -> None:
+    def __init__(self, stack: ExitStack, size: int, resize: str, count: int) -> None:
         self._stack = stack
         self._size = size
+        self._resize = resize
         self._left = count
         self._rows = max(1, min(CHUNK, CHUNK_BYTES // (3 * size * size)))
         self._threads = ThreadPoolExecutor(min(MOST, os.cpu_count() or 1))
@@ -235,7 +256,7 @@ class _Decoders:
         """What gives the results of ``contents``, which may be under way."""
         total_bytes = sum(len(c) for c in contents if isinstance(c, bytes))
         if total_bytes >= THREADS_FROM_BYTES * len(contents):
-            results = self._threads.map(attempt, contents, repeat(self._size))
+            results = self._threads.map(attempt, contents, repeat(self._size), repeat(self._resize))
             return lambda: list(results)
         if self._workers:
             return self._threads.submit(self._elsewhere, self._workers, names, contents).result
@@ -243,7 +264,7 @@ class _Decoders:
 
     def _here(self, contents: Sequence[bytes | UnreadableError]) -> list[Result]:
         start = perf_counter()
-        results = [attempt(data, self._size) for data in contents]
+        results = [attempt(data, self._size, self._resize) for data in contents]
         seconds_left = (perf_counter() - start) / len(contents) * self._left
         if seconds_left > WORKERS_FROM_S and not self._asked:
             self._asked = True
@@ -259,7 +280,7 @@ class _Decoders:
         contents: Sequence[bytes | UnreadableError],
     ) -> list[Result]:
         sent = [data if isinstance(data, bytes) else b"" for data in contents]
-        answers = workers.decode(names, sent, self._size)
+        answers = workers.decode(names, sent, self._size, self._resize)
         return [
             data
             if isinstance(data, UnreadableError)

@@ -106,7 +106,9 @@ def load_items(name: str, files: Files, items: Sequence[Item], options: Options)
     paths = [item.path for item in items]
     pixels = options.pixels()
     rows = ((path, files.images[path]) for path in paths)
-    kept, skipped = decode_into(pixels, rows, len(paths), options.image_size, strict=options.strict)
+    kept, skipped = decode_into(
+        pixels, rows, len(paths), options.image_size, options.resize, strict=options.strict
+    )
     readable = [item for item, keep in zip(items, kept, strict=True) if keep]
     _check_no_class_lost(items, readable, skipped, files.where)
     class_names, labels = encode([item.label for item in readable])

@@ -24,8 +24,8 @@ def main() -> None:
         answers.write(READY)
         answers.flush()
         while (request := receive_request(sys.stdin.buffer)) is not None:
-            files, size = request
-            results = [attempt(data, size) for data in files]
+            files, size, resize = request
+            results = [attempt(data, size, resize) for data in files]
             send_results(
                 answers, [str(r) if isinstance(r, UnreadableError) else r for r in results]
             )

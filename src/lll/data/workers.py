@@ -35,15 +35,18 @@ class Workers:
         for process in processes:
             self._idle.put(process)
 
-    def decode(self, names: Sequence[str], files: Sequence[bytes], size: int) -> list[Result]:
+    def decode(
+        self, names: Sequence[str], files: Sequence[bytes], size: int, resize: str
+    ) -> list[Result]:
         """Images uint8 [size, size, 3] in ``files``, or why not; waits for a free process.
 
-        ``names`` of the files are for the UserError if the process dies.
+        ``names`` of the files are for the UserError if the process dies. ``resize`` as in
+        `lll.data.decoding.decode`.
         """
         process = self._idle.get()
         try:
             requests, answers = _pipes(process)
-            _send_request(requests, files, size)
+            _send_request(requests, files, size, resize)
             return _receive_results(answers, len(files), size)
         except (OSError, EOFError) as error:
             code = process.wait()
@@ -109,20 +112,22 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-def _send_request(stream: IO[bytes], files: Sequence[bytes], size: int) -> None:
-    """Count and size of the images, the length of each file, the files."""
-    stream.write(np.array([len(files), size, *map(len, files)], dtype=np.int64).tobytes())
-    stream.writelines(files)
+def _send_request(stream: IO[bytes], files: Sequence[bytes], size: int, resize: str) -> None:
+    """Count and size of the images, the lengths of ``resize`` and of each file, and these."""
+    parts = [resize.encode(), *files]
+    stream.write(np.array([len(files), size, *map(len, parts)], dtype=np.int64).tobytes())
+    stream.writelines(parts)
     stream.flush()
 
 
-def receive_request(stream: IO[bytes]) -> tuple[list[bytes], int] | None:
-    """The files of the next request and the size wanted; None when there is no more."""
+def receive_request(stream: IO[bytes]) -> tuple[list[bytes], int, str] | None:
+    """The files of the next request, the size and the resize; None when there is no more."""
     try:
         count, size = _numbers(stream, 2)
     except EOFError:
         return None
-    return [_exactly(stream, length) for length in _numbers(stream, count)], size
+    resize, *files = [_exactly(stream, length) for length in _numbers(stream, 1 + count)]
+    return files, size, resize.decode()
 
 
 def send_results(stream: IO[bytes], results: Sequence[Result]) -> None:

@@ -65,12 +65,14 @@ def load_data(
     image_size: int = 32,
     test_share: float = 0.2,
     strict: bool = False,
+    resize: str = "squash",
     progress: Progress | None = None,
 ) -> DataSet:
     """The data set that ``source`` names: a name in ``SOURCES`` or a path.
 
     A name wins over a folder of the same name; write ``./digits`` for the folder. Images
-    of other sizes are resized straight to ``image_size`` x ``image_size`` pixels.
+    of other sizes are resized to ``image_size`` x ``image_size`` pixels: with ``resize``
+    "squash" all of the image, with "crop" its middle square, which keeps the shape of things.
     ``test_share`` of each class is set aside where a path has no test split of its own.
     Images that cannot be read are listed in ``skipped``; with ``strict`` the first is an
     error. ``cache`` is where downloads and decoded images are kept; ``progress`` is told of
@@ -79,7 +81,7 @@ def load_data(
 
     Raises UserError in one line that names the file or value, and the remedy.
     """
-    options = Options(image_size, test_share, strict)
+    options = Options(image_size, test_share, strict, resize)
     if isinstance(source, str) and source in SOURCES:
         named = SOURCES[source]
         if not isinstance(named, Archive):

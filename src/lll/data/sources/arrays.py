@@ -51,13 +51,14 @@ def from_arrays(
     name: str = "arrays",
     image_size: int = 32,
     test_share: float = 0.2,
+    resize: str = "squash",
 ) -> DataSet:
     """A DataSet from arrays in memory, or in a file that NumPy has mapped.
 
     ``images`` [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 1]; other sizes
-    are resized straight to ``image_size``. ``labels`` [n]: integers with -1 for unlabelled, or
-    strings with "" (or None) for unlabelled. Integers are indices into ``class_names``;
-    without class names each integer that occurs is a class, named by its value, in order.
+    are resized to ``image_size`` as `lll.data.load_data` does. ``labels`` [n]: integers with -1
+    for unlabelled, or strings with "" (or None) for unlabelled. Integers are indices into
+    ``class_names``; without them each integer that occurs is a class, named by its value, in order.
     Strings must be among ``class_names``, or are sorted without. Without test arrays
     ``test_share`` of each class is set aside by id. ``ids`` default to ``train/00000`` ... and
     ``test/00000`` ...
@@ -68,7 +69,7 @@ def from_arrays(
 
     Raises UserError naming the array and the value that cannot be used.
     """
-    options = Options(image_size, test_share)
+    options = Options(image_size, test_share, resize=resize)
     if (images_test is None) != (labels_test is None):
         given, missing = ("images_test", "labels_test")[:: 1 if labels_test is None else -1]
         raise UserError(f"{name}: {given} is given without {missing}: give both or neither")
@@ -107,6 +108,7 @@ def load_npz(path: Path, options: Options) -> DataSet:
             name=path.stem,
             image_size=options.image_size,
             test_share=options.test_share,
+            resize=options.resize,
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -147,7 +149,7 @@ def _part(
     options: Options,
 ) -> tuple[NDArray[np.uint8] | Rows, NDArray[Any], NDArray[np.str_]]:
     """Checked images [n, size, size, 3], labels [n] (int64 or str) and ids [n] of one split."""
-    pixels = _pixels(images, "images" + suffix, options.image_size)
+    pixels = _pixels(images, "images" + suffix, options)
     marks = _labels(labels, "labels" + suffix)
     names = row_ids("test" if suffix else "train", len(pixels)) if ids is None else np.asarray(ids)
     for array, what in ((marks, "labels"), (names, "ids")):
@@ -159,12 +161,13 @@ def _part(
     return pixels, marks, names.astype(np.str_)
 
 
-def _pixels(images: ArrayLike | Rows, what: str, size: int) -> NDArray[np.uint8] | Rows:
+def _pixels(images: ArrayLike | Rows, what: str, options: Options) -> NDArray[np.uint8] | Rows:
     """Any accepted images as uint8 [n, size, size, 3]; as they are where nothing is to be done."""
     array: NDArray[Any] | Rows = (
         images if isinstance(images, np.memmap | Rows) else np.asarray(images)
     )
     _check_pixels(array, what)
+    size = options.image_size
     if array.dtype == np.uint8 and array.shape[1:] == (size, size, 3):
         return Rows.of(array) if isinstance(array, np.memmap) else array
     out = np.empty((len(array), size, size, 3), dtype=np.uint8)
@@ -176,7 +179,7 @@ def _pixels(images: ArrayLike | Rows, what: str, size: int) -> NDArray[np.uint8]
         chunk = chunk.reshape(*chunk.shape[:3], -1)
         if chunk.shape[3] == 1:
             chunk = np.repeat(chunk, 3, axis=3)
-        out[start : start + rows] = resize_all(chunk, size)
+        out[start : start + rows] = resize_all(chunk, size, options.resize)
     return out
 
 

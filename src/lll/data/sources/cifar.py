@@ -108,7 +108,7 @@ def load_archive(
     for member in archive.members:
         pixels, member_labels = _records(archive, contents[member.path])
         check_labels(member_labels, len(class_names), f"{path}: {member.path}")
-        images.put(resize_all(pixels, options.image_size))
+        images.put(resize_all(pixels, options.image_size, options.resize))
         labels.append(member_labels)
         start = counts[member.split]
         ids.append(row_ids(f"{archive.name}/{member.split}", member.records, start))

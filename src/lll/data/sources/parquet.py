@@ -94,7 +94,9 @@ def _load(name: str, files: Sequence[Path], splits: Sequence[str], options: Opti
         raise UserError(f"{name} has no rows: give Parquet files that hold images")
     pixels, told = options.pixels(), _Told([], [], [])
     with closing(_rows(files, splits, columns, told)) as rows:
-        kept, skipped = decode_into(pixels, rows, count, options.image_size, strict=options.strict)
+        kept, skipped = decode_into(
+            pixels, rows, count, options.image_size, options.resize, strict=options.strict
+        )
     class_names, indices = _encode(list(compress(told.labels, kept)), columns[0].class_names, name)
     return assemble(
         name,
