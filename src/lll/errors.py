@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from lll.words import listed, visible
+
 T = TypeVar("T")
 
 
@@ -30,7 +32,7 @@ def one_line(text: str) -> str:
     "no class \\x1b[31m'red'"
     """
     line = " ".join(part.strip() for part in text.splitlines())
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    shown = visible(line)
     half = (MOST_CHARACTERS - 5) // 2
     return shown if len(shown) <= MOST_CHARACTERS else f"{shown[:half]} ... {shown[-half:]}"
 
@@ -39,7 +41,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the known name closest to ``name``, else the known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(names)}"
+    return f"did you mean {close[0]!r}?" if close else f"choose one of {listed(names)}"
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
