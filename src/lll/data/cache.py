@@ -21,7 +21,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from lll.data.assemble import Options
 from lll.data.decoding import is_image
 from lll.data.fingerprint import fingerprint
 from lll.data.imageset import DataSet, ImageSet, Skipped
+from lll.data.locks import alone
 from lll.data.pixels import StoreError
 from lll.data.rows import Rows
 
@@ -144,7 +144,7 @@ def _kept(place: Path, stamp: str, *, says: bool = True) -> DataSet | None:
 
 def _build(place: Path, stamp: str, decode: Decode, options: Options) -> DataSet:
     """Decode into a folder beside ``place``, which takes its place when it is whole."""
-    with _alone(place):
+    with alone(place.with_name(f".{place.name}.lock")):
         data = _kept(place, stamp)  # by a process that was before this one
         if data is not None:
             return data
@@ -160,20 +160,6 @@ def _build(place: Path, stamp: str, decode: Decode, options: Options) -> DataSet
     if data is None:
         raise StoreError("what was written there cannot be read back")
     return data
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """One process at a time; the system ends the lock of one that dies."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_name(f".{place.name}.lock").open("wb") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two builders both succeed, and one takes the place
-            yield
-            return
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _temporary(place: Path) -> Path:

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
+DRAWS = 15  # random numbers of a view
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -59,9 +61,14 @@ class Views:
 
 def draw_views(n: int, strength: Strength, generator: torch.Generator) -> Views:
     """Draw one view for each of ``n`` images, on the generator's device."""
-    device = generator.device
     # One call for all the numbers: on a GPU a launch costs more than the numbers.
-    draw = torch.rand(n, 15, generator=generator, device=device)
+    draw = torch.rand(n, DRAWS, generator=generator, device=generator.device)
+    return views_from(draw, strength)
+
+
+def views_from(draw: Float[Tensor, "n 15"], strength: Strength) -> Views:
+    """The views that numbers ``draw`` make, each uniform in [0, 1)."""
+    n, device = len(draw), draw.device
     mirror = torch.where(draw[:, 0] < strength.flip, -1.0, 1.0)
     shift = (draw[:, 1:3] - 0.5) * strength.zoom
     zoom = 1.0 - strength.zoom * draw[:, 3:5]

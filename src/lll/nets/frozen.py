@@ -1,0 +1,125 @@
+"""An encoder that only encodes: as fast as the processor can, and known by its weights."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lll.errors import UserError
+
+LARGEST = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The encoder ``name`` for images of ``size`` pixels a side; made by `freeze`.
+
+    It gives ``width`` features. ``hash`` stands for all that decides their values: the layers,
+    the weights, and whether it computes in bfloat16 (``half``).
+    """
+
+    name: str
+    size: int
+    width: int
+    hash: str
+    half: bool
+    device: torch.device
+    net: nn.Module
+
+    def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        """Features of ``images`` in [0, 1], as float32; UserError for NaN and huge ones."""
+        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self.half):
+            features: Tensor = self.net(images).float()
+        if not bool((features.abs() <= LARGEST).all()):  # false for NaN too
+            raise UserError(
+                f"encoder {self.name!r} gives features that are NaN or above {LARGEST:g}:"
+                " choose another encoder or other weights"
+            )
+        return features
+
+
+def freeze(
+    encoder: nn.Module,
+    name: str,
+    size: int,
+    *,
+    device: torch.device | str = "cpu",
+    half: bool | None = None,
+) -> Frozen:
+    """A copy of ``encoder`` ([n, 3, size, size] floats in [0, 1] to [n, d]) made for encoding.
+
+    In evaluation mode, with batch norm folded into the convolutions before it, channels-last,
+    and with ``half`` in bfloat16 (None: where the processor has it).
+    """
+    device = torch.device(device)
+    half = has_bfloat16(device) if half is None else half
+    net = copy.deepcopy(encoder).eval().requires_grad_(False)
+    example = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    net, width = _folded(net.to("cpu", torch.float32), example)
+    # torch's type stubs do not know this overload.
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if half:
+        for part in net.modules():
+            # The layers that bfloat16 is for; converted once, and not at every batch.
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                part.bfloat16()
+    return Frozen(
+        name=name,
+        size=size,
+        width=width,
+        hash=_hash(encoder, half),
+        half=half,
+        device=device,
+        net=net.to(device),
+    )
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` is made to compute in bfloat16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def _folded(net: nn.Module, example: Tensor) -> tuple[nn.Module, int]:
+    """``net`` with batch norm folded where an ``example`` stays the same, and its features.
+
+    A convolution is taken to lead into the batch norm that is listed after it, which need not
+    be so in a module from elsewhere; then ``net`` stays as it is.
+    """
+    folded = copy.deepcopy(net)
+    for part in list(folded.modules()):
+        children = list(part.named_children())
+        for (name, before), (after, norm) in pairwise(children):
+            if not (isinstance(before, nn.Conv2d) and type(norm) is nn.BatchNorm2d):
+                continue
+            if before.out_channels == norm.num_features and norm.running_mean is not None:
+                setattr(part, name, fuse_conv_bn_eval(before, norm))
+                setattr(part, after, nn.Identity())
+    with torch.inference_mode():
+        wanted, given = net(example), folded(example)
+    if wanted.ndim != 2:
+        raise UserError(f"the encoder must give features [n, d], not {list(wanted.shape)}")
+    near = bool(((wanted - given).abs() <= 1e-3 * wanted.abs().max()).all())
+    return (folded if near else net), wanted.shape[1]
+
+
+def _hash(encoder: nn.Module, half: bool) -> str:
+    layers = re.sub(r" at 0x[0-9a-f]+", "", repr(encoder))  # places in memory
+    digest = hashlib.blake2b(f"{layers}\0{half}".encode(), digest_size=8)
+    for name, value in [*encoder.named_parameters(), *encoder.named_buffers()]:
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{name}\0{array.dtype}\0{list(array.shape)}\0".encode())
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
