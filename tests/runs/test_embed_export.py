@@ -1,7 +1,6 @@
 """`lll embed` and `lll export`: what they write is what the run gives."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +11,8 @@ from tests.processes import everything, flags, in_process, one_line, write_npz
 from tests.tiny import tiny_config, tiny_data
 from torch import nn
 
-from lll import UserError, export, load_run, train
+from lll import UserError, load_run, train
+from lll.runs import export
 from lll.runs.predict import encode, load_modules, predict_files
 
 
@@ -77,7 +77,7 @@ def test_unlabelled_images_of_a_data_set_have_no_label(run, tmp_path):
     labels = np.where(np.arange(120) % 3 == 0, -1, data.train.labels)
     arrays = {"images": data.train.images, "labels": labels, "class_names": np.array([*"abcd"])}
     np.savez(tmp_path / "some.npz", **arrays)
-    rows = export.read_rows(str(tmp_path / "some.npz"), run)
+    rows = export.read_rows(str(tmp_path / "some.npz"), 32)
     assert rows.labels.count(None) == 40
     assert export.embed(run, rows)["label"].null_count == 40
 
@@ -110,7 +110,7 @@ def test_class_folders_are_a_data_set(run, tmp_path):
         folder = tmp_path / "data" / "abcd"[i // 10]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{i}.png")
-    rows = export.read_rows(str(tmp_path / "data"), run)
+    rows = export.read_rows(str(tmp_path / "data"), 32, test_share=0.2)
     assert sorted(rows.labels) == sorted("abcd" * 10)
     assert set(rows.splits) == {"train", "test"}
 
@@ -226,7 +226,7 @@ def test_an_encoder_that_cannot_be_exported_is_refused_with_the_reason(tmp_path)
 
 
 def test_nan_is_refused(run):
-    rows = export.read_rows("digits", replace(run))
+    rows = export.read_rows("digits", 32)
     modules = load_modules(run)
     modules["encoder"][0].bias.data.fill_(torch.nan)
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from lll.cli import compare, data, embed, evaluate, export, plot, predict, report, train
+from lll.cli import compare, data, embed, encoders, evaluate, export, plot, predict, report, train
 from lll.cli.show import complain, say_warnings
 from lll.errors import UserError
 from lll.learn.memory import keep_freed_memory
@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plot": plot.plot,
     "report": report.report,
     "embed": embed.embed,
+    "encoders": encoders.encoders,
     "export": export.export,
     "compare": compare.compare,
 }

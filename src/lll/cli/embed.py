@@ -3,35 +3,94 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from lll.cli.flags import Cache, RunFolder
-from lll.cli.show import download_bar, say_skipped
+from lll.cli.flags import Cache
+from lll.cli.show import download_bar, encoding_bar, say_skipped
+from lll.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+USAGE = "write `lll embed RUN DATA`, or `lll embed DATA --encoder NAME`"
 
 
 def embed(
-    run: RunFolder,
-    data: Annotated[str, typer.Argument(help="A data set, or a folder of images.")],
+    source: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run folder. With --encoder write the data here.")
+    ],
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A data set, or a folder of images.")
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Parquet file to write.")],
     checkpoint: Annotated[
         str, typer.Option(help="chosen (best on validation), latest, or epoch-0003.")
     ] = "chosen",
+    encoder: Annotated[
+        str | None, typer.Option(help="A pretrained encoder instead of a run (`lll encoders`).")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="With --encoder: side in pixels (the encoder's own).")
+    ] = None,
+    resize: Annotated[
+        str, typer.Option(help="With --encoder: crop to the middle square, or squash.")
+    ] = "crop",
+    weights: Annotated[
+        Path | None, typer.Option(help="With --encoder: weights, safetensors or torch.")
+    ] = None,
     cache: Cache = None,
 ) -> None:
-    """Encode images with a run: Parquet of id, split, embedding, prediction and label."""
-    from lll.runs import export, load_run
+    """Encode images with a run: Parquet of id, split, embedding, prediction and label.
 
-    loaded = load_run(run)
+    Or with a pretrained encoder and no run: `lll embed DATA --encoder NAME`.
+    """
+    from lll.runs import export
+
     export.check_target(out)
-    with download_bar(data, quiet=False) as progress:
-        rows = export.read_rows(data, loaded, cache=cache, progress=progress)
-    say_skipped(rows.skipped)
-    table = export.embed(loaded, rows, checkpoint=checkpoint)
+    if encoder is None:
+        if data is None:
+            raise UserError(f"embed needs a run or an encoder: {USAGE}")
+        table = _by_run(Path(source), data, checkpoint, cache)
+    else:
+        if data is not None:
+            raise UserError(f"embed takes a run or an encoder, not both: {USAGE}")
+        table = _by_encoder(source, encoder, image_size, resize, weights, cache)
     export.write_parquet(table, out)
     width = table.schema.field("embedding").type.list_size
     Console().print(
         f"{table.num_rows} embeddings of {width} features in {out}", highlight=False, soft_wrap=True
     )
+
+
+def _by_run(path: Path, data: str, checkpoint: str, cache: Path | None) -> pyarrow.Table:
+    from lll.runs import export, load_run
+
+    run = load_run(path)
+    size, share = run.config.image_size, run.config.test_share
+    with download_bar(data, quiet=False) as progress:
+        rows = export.read_rows(data, size, test_share=share, cache=cache, progress=progress)
+    say_skipped(rows.skipped)
+    return export.embed(run, rows, checkpoint=checkpoint)
+
+
+def _by_encoder(
+    data: str,
+    name: str,
+    size: int | None,
+    resize: str,
+    weights: Path | None,
+    cache: Path | None,
+) -> pyarrow.Table:
+    from lll.nets.frozen import frozen_encoder
+    from lll.runs import export
+
+    encoder = frozen_encoder(name, size, weights)
+    with download_bar(data, quiet=False) as progress:
+        rows = export.read_rows(data, encoder.size, resize=resize, cache=cache, progress=progress)
+    say_skipped(rows.skipped)
+    with encoding_bar(name, quiet=False) as progress:
+        return export.embed_frozen(encoder, rows, cache=cache, progress=progress)

@@ -121,6 +121,37 @@ def download_bar(name: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 
 @contextmanager
+def encoding_bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on standard error: images encoded, how many a second, time left."""
+    from rich import progress
+
+    if quiet:
+        yield None
+        return
+    columns = (
+        "{task.description}",
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        "{task.fields[rate]}",
+        progress.TimeRemainingColumn(),
+    )
+    bar = progress.Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(f"encoding with {name}", total=None, rate="")
+
+    def update(done: int, total: int) -> None:
+        bar.start()
+        speed = bar.tasks[task].speed
+        rate = f"{speed:.0f} images/s" if speed else ""
+        bar.update(task, completed=done, total=total, rate=rate)
+
+    try:
+        yield update
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextmanager
 def watching(quiet: bool, as_json: bool, processes: Ranks) -> Iterator[Watch]:
     """Looks on as a run trains, and turns Ctrl-C and SIGTERM into a saved stop.
 

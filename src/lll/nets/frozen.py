@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lll.errors import UserError
+from lll.nets.encoders import ACTIVATIONS, find_encoder
 
+WIDTH = 128  # of encoders that come in any
 LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -46,6 +49,29 @@ class Frozen:
                 " choose another encoder or other weights"
             )
         return features
+
+
+def frozen_encoder(
+    name: str,
+    size: int | None = None,
+    weights: Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+) -> Frozen:
+    """The pretrained encoder called ``name``, frozen, for images of ``size`` (None: its own).
+
+    ``weights`` is a file of weights in place of those that it comes with. Raises UserError
+    without either, and as `lll.nets.encoders.Encoder.module` does.
+    """
+    encoder = find_encoder(name)
+    if weights is None and not encoder.pretrained:
+        raise UserError(
+            f"encoder {name!r} has no pretrained weights: give --weights FILE,"
+            " or take a pretrained one (see `lll encoders`)"
+        )
+    size = encoder.size if size is None else size
+    module = encoder.module(size, WIDTH, ACTIVATIONS["relu"], weights)
+    return freeze(module, name, size, device=device)
 
 
 def freeze(

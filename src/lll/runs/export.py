@@ -20,16 +20,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lll.data import SOURCES, Progress, load_data
+from lll.data import SOURCES, load_data
+from lll.data import Progress as Downloading
 from lll.data.assemble import joined
 from lll.data.decoding import decode_all
 from lll.data.files import Files, read_folder
-from lll.data.imageset import Skipped
+from lll.data.imageset import ImageSet, Skipped
 from lll.data.rows import Rows as RowsInFile
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
+from lll.learn.features import Progress, features_of
 from lll.learn.feeding import Streamed
 from lll.metrics.points import check_finite
+from lll.nets.frozen import Frozen
 from lll.runs.files import write_durably
 from lll.runs.predict import encode, load_modules
 from lll.runs.record import Run
@@ -66,9 +69,15 @@ def check_target(path: Path) -> None:
 
 
 def read_rows(
-    source: str, run: Run, *, cache: Path | None = None, progress: Progress | None = None
+    source: str,
+    image_size: int,
+    *,
+    test_share: float = 0.0,
+    resize: str = "squash",
+    cache: Path | None = None,
+    progress: Downloading | None = None,
 ) -> Rows:
-    """The images of ``source`` in the size of ``run``: training first, then test.
+    """The images of ``source``, training first, then test; options as in `load_data`.
 
     ``source`` is a data set, or a folder without a CSV with images beside its sub-folders, if
     it has any: those have no labels and no splits, and their paths in it for ids.
@@ -77,12 +86,13 @@ def read_rows(
     if source not in SOURCES and path.is_dir():
         files = read_folder(path)
         if not files.tables and any("/" not in name for name in files.images):
-            return _unlabelled_rows(files, run.config.image_size)
+            return _unlabelled_rows(files, image_size, resize)
     data = load_data(
         source,
         cache=cache,
-        image_size=run.config.image_size,
-        test_share=run.config.test_share,
+        image_size=image_size,
+        test_share=test_share,
+        resize=resize,
         progress=progress,
     )
     parts = {"train": data.train, "test": data.test}
@@ -96,9 +106,9 @@ def read_rows(
     )
 
 
-def _unlabelled_rows(files: Files, size: int) -> Rows:
+def _unlabelled_rows(files: Files, size: int, resize: str) -> Rows:
     names, readers = list(files.images), list(files.images.values())
-    images, kept, skipped = decode_all(names, readers, size)
+    images, kept, skipped = decode_all(names, readers, size, resize)
     ids = [name for name, keep in zip(names, kept, strict=True) if keep]
     return Rows(images, ids, [None] * len(ids), [None] * len(ids), skipped)
 
@@ -115,23 +125,60 @@ def embed(
     """
     import pyarrow as pa
 
-    if not rows.ids:
-        raise UserError(f"there is no image to embed ({len(rows.skipped)} could not be read)")
+    _check_some(rows)
     modules = load_modules(run, checkpoint=checkpoint, encoder=encoder)
     encoded = encode(modules, Streamed(rows.images, torch.device("cpu")))
     check_finite(encoded.encodings, f"{run.path}: encodings")
     check_finite(encoded.probabilities, f"{run.path}: probabilities")
     best = encoded.probabilities.argmax(axis=1)
-    width = encoded.encodings.shape[1]
     columns = {
         "id": pa.array(rows.ids, pa.string()),
         "split": pa.array(rows.splits, pa.string()),
-        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(encoded.encodings.ravel()), width),
+        "embedding": _vectors(encoded.encodings),
         "predicted": pa.array([run.data.class_names[at] for at in best], pa.string()),
         "probability": pa.array(encoded.probabilities.max(axis=1)),
         "label": pa.array(rows.labels, pa.string()),
     }
     return pa.table(columns)
+
+
+def embed_frozen(
+    encoder: Frozen,
+    rows: Rows,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> pyarrow.Table:
+    """The features that ``encoder`` gives of ``rows``, as a table with one row per image.
+
+    Columns ``id``, ``split``, ``embedding`` and ``label`` as in `embed`. Features are kept in
+    ``cache`` as `lll.learn.features.features_of` does. Raises UserError without any image.
+    """
+    import pyarrow as pa
+
+    _check_some(rows)
+    unlabelled = np.full(len(rows.ids), UNLABELLED, dtype=np.int64)
+    images = ImageSet(rows.images, unlabelled, np.array(rows.ids, dtype=np.str_))
+    features = features_of(images, encoder, views=0, cache=cache, progress=progress)
+    columns = {
+        "id": pa.array(rows.ids, pa.string()),
+        "split": pa.array(rows.splits, pa.string()),
+        "embedding": _vectors(features.base.astype(np.float32)),
+        "label": pa.array(rows.labels, pa.string()),
+    }
+    return pa.table(columns)
+
+
+def _check_some(rows: Rows) -> None:
+    if not rows.ids:
+        raise UserError(f"there is no image to embed ({len(rows.skipped)} could not be read)")
+
+
+def _vectors(array: NDArray[np.float32]) -> pyarrow.Array:
+    """[n, d] as a column of n lists of d numbers."""
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
 
 
 def write_parquet(table: pyarrow.Table, path: Path) -> None:

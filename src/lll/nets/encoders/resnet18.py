@@ -71,7 +71,7 @@ def resnet18(image_size: int, width: int, activation: Activation) -> nn.Module:
 
 RESNET18 = Encoder(
     name="resnet18",
-    description="ResNet-18 with the stem for small images, from scratch",
+    description="ResNet-18 with the stem for small images",
     build=resnet18,
     features=512,
     size=32,
