@@ -100,6 +100,19 @@ def test_members_that_reach_out_are_refused(pack, member, message):
     assert "d.zip" in str(error.value)
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_names_are_utf8_whether_or_not_the_zip_says_so(pack, marked):
+    path = pack("café/1.png tea/2.png")
+    if not marked:  # as macOS writes them
+        data = path.read_bytes()
+        for header, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            start = data.index(header) + at
+            flags = int.from_bytes(data[start : start + 2], "little") & ~0x800
+            data = data[:start] + flags.to_bytes(2, "little") + data[start + 2 :]
+        path.write_bytes(data)
+    assert load_data(path).class_names == ("café", "tea")
+
+
 def flip_in_directory(path, offset, value):
     """Set a byte of the first entry of the zip's directory."""
     data = bytearray(path.read_bytes())

@@ -66,18 +66,14 @@ def test_files_may_lie_in_a_data_folder(tmp_path, write):
     assert len(load_data(tmp_path).train) == 4
 
 
-def test_validation_is_test_only_without_a_labelled_test(tmp_path, write):
-    write(tmp_path / "d" / "train-0.parquet", [0, 1])
+def test_validation_files_are_the_validation_images(tmp_path, write):
+    write(tmp_path / "d" / "train-0.parquet", [0, 1] * 5)
     write(tmp_path / "d" / "validation-0.parquet", [1])
-    assert load_data(tmp_path / "d").test.ids.tolist() == ["validation/00000"]
     write(tmp_path / "d" / "test-0.parquet", [-1])  # as competitions publish theirs
     data = load_data(tmp_path / "d")
-    assert data.test.ids.tolist() == ["validation/00000"]
+    assert data.validation.ids.tolist() == ["validation/00000"]
     assert "test/00000" in data.train.ids
-    write(tmp_path / "d" / "test-0.parquet", [0])
-    data = load_data(tmp_path / "d")
-    assert data.test.ids.tolist() == ["test/00000"]
-    assert "validation/00000" in data.train.ids
+    assert len(data.test) == 2  # a share, as no test image has a label
 
 
 @pytest.mark.parametrize("name", ["0000.parquet", "test-0.parquet"])

@@ -10,6 +10,8 @@ from rich.console import Console
 from lll.cli.flags import Cache, Json, Strict
 from lll.cli.show import download_bar, say_json
 
+TITLES = {"train": "training", "validation": "validation", "test": "test"}
+
 
 def fetch(
     name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")], cache: Cache = None
@@ -30,7 +32,7 @@ def info(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is in a data set: classes, counts, and the images that cannot be read."""
+    """Say what is in a data set: classes, counts, and the files that are not used."""
     from lll.data import describe, load_data
 
     with download_bar(source, quiet=as_json) as progress:
@@ -50,19 +52,29 @@ def info(
 
 
 def _say_info(facts: dict[str, Any]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     height, width, _ = facts["image_shape"]
+    validation = "" if facts["validation"] is None else f"{facts['validation']} validation, "
     console.print(
         f"{facts['name']}: {facts['train']} training images ({facts['unlabelled']} without a "
-        f"label), {facts['test']} test images, {width}x{height} pixels, "
+        f"label), {validation}{facts['test']} test images, {width}x{height} pixels, "
         f"{facts['bytes'] / 2**20:.1f} MiB",
         highlight=False,
+        markup=False,
     )
-    table = Table("class", "training", "test")
+    splits = [split for split in TITLES if facts[split] is not None]
+    table = Table("class", *(TITLES[split] for split in splits))
     for row in facts["classes"]:
-        table.add_row(row["name"], str(row["train"]), str(row["test"]))
+        table.add_row(escape(row["name"]), *(str(row[split]) for split in splits))
     console.print(table)
     for skip in facts["skipped"]:
         console.print(f"skipped {skip['path']}: {skip['reason']}", highlight=False, markup=False)
+    for unused in facts["unused"]:
+        console.print(
+            f"not used: {unused['count']} {unused['reason']}, first {unused['first']}",
+            highlight=False,
+            markup=False,
+        )

@@ -21,7 +21,7 @@ from lll.errors import UserError
 if TYPE_CHECKING:
     from lll.config import RunConfig
     from lll.data import Progress
-    from lll.data.imageset import DataSet, Skipped
+    from lll.data.imageset import DataSet, Skipped, Unused
     from lll.ranks import Ranks
     from lll.runs import Run
     from lll.runs.prepare import Prepared
@@ -58,6 +58,7 @@ def load_with_bar(
         )
     if not quiet:
         say_skipped(data.skipped)
+        say_unused(data.unused)
     return data
 
 
@@ -89,6 +90,14 @@ def say_skipped(skipped: tuple[Skipped, ...]) -> None:
             "(`lll data info` lists them, --strict refuses them)",
             0,
         )
+
+
+def say_unused(unused: tuple[Unused, ...]) -> None:
+    """Mention files that were passed over, if any, by reason."""
+    if unused:
+        groups = "; ".join(f"{group.count} {group.reason}" for group in unused)
+        total = sum(group.count for group in unused)
+        complain(f"files not used: {total}: {groups} (`lll data info` names one of each)", 0)
 
 
 @contextmanager

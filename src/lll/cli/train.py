@@ -123,13 +123,14 @@ def schedule(
 ) -> None:
     """Show what would be known when, without training. Takes the flags of `lll train`."""
     config = read_config(config_file, flags)
-    from lll.runs.prepare import plan_rows, prepare
+    from lll.runs.prepare import check_one_class, plan_rows, prepare
     from lll.runs.train import check_names
     from lll.show.plots.save import save_as
     from lll.show.plots.schedule import schedule as draw_schedule
 
     check_names(config)
     data = load_with_bar(config.data, config, cache=cache, quiet=as_json)
+    check_one_class(config, data)
     prepared = prepare(config, data)
     rows = plan_rows(prepared)
     if as_json:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from lll.data.assemble import SPLITS
-from lll.data.decoding import MAX_FILE_BYTES, Reader, UnreadableError
+from lll.data.decoding import MAX_FILE_BYTES, UnreadableError
 from lll.data.files import Files, make_files
+from lll.data.paths import as_text
+from lll.data.walk import HIDDEN, Entry, Read, is_hidden
 from lll.errors import UserError
 
 # A million small images is a large archive; the directory of one takes about 0.5 GB of memory.
@@ -29,10 +30,11 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[Files]:
-    """The files of a zip, readable until the context ends; a single top folder is looked into.
+    """The files of a zip, readable until the context ends.
 
-    Raises UserError for a damaged or encrypted zip, for links and special files, for paths
-    that leave the archive, and for more members, bytes or compression than the limits.
+    What is passed over in a folder is passed over here. Raises UserError for a damaged or
+    encrypted zip, for links and special files, for paths that leave the archive, and for more
+    members, bytes or compression than the limits.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -43,12 +45,11 @@ def open_zip(path: Path) -> Iterator[Files]:
         _check_limits(members, path)
         for member in members:
             _check_member(member, path)
-        for name, count in Counter(m.filename for m in members).most_common(1):
+        entries = [_entry(archive, member) for member in members]
+        for name, count in Counter(e.path for e in entries if e.read).most_common(1):
             if count > 1:
                 raise UserError(f"{path} holds {name!r} {count} times: make the zip again")
-        readers = {m.filename: _reader(archive, m) for m in members if not m.is_dir()}
-        folders = {m.filename.rstrip("/") for m in members if m.is_dir()}
-        yield _unwrap(make_files(str(path), readers, folders))
+        yield make_files(as_text(str(path)), {entry.path: entry for entry in entries}.values())
 
 
 def _check_limits(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
@@ -72,8 +73,7 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
         raise UserError(f"{path}: member {name!r} is no plain path: make the zip again with '/'")
     if name.startswith("/") or ".." in parts or not parts:
         raise UserError(f"{path}: member {name!r} leaves the archive: do not trust this zip")
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise UserError(
             f"{path}: member {name!r} is a link or a special file: make the zip with plain files"
         )
@@ -86,36 +86,37 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
         )
 
 
-def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Reader:
-    def read() -> bytes:
-        if member.file_size > MAX_FILE_BYTES:
+def _entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
+    parts = PurePosixPath(_name(member)).parts
+    for depth, part in enumerate(parts, 1):
+        if is_hidden(part):
+            return Entry("/".join(parts[:depth]), reason=HIDDEN)
+    path = "/".join(parts)
+    if member.is_dir():
+        return Entry(path, folder=True)
+    return Entry(path, read=_reader(archive, member))
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """The member's name; macOS writes UTF-8 without the mark that says so."""
+    if member.flag_bits & 0x800:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except ValueError:
+        return member.filename
+
+
+def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Read:
+    def read(most: int = -1, /) -> bytes:
+        if most < 0 and member.file_size > MAX_FILE_BYTES:
             raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
         try:
             with archive.open(member) as stream:
                 # An explicit count bounds the memory even where the declared size lies.
-                return stream.read(member.file_size + 1)
+                return stream.read(member.file_size + 1 if most < 0 else most)
         # ValueError for a name that is not UTF-8, RuntimeError for a flag of encryption.
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
             raise UnreadableError("damaged in the zip") from error
 
     return read
-
-
-def _unwrap(files: Files) -> Files:
-    """The tree inside a single top folder that itself holds class folders or a CSV."""
-    tops = {path.split("/")[0] for path in (*files.images, *files.tables, *files.folders)}
-    if len(tops) != 1:
-        return files
-    top = next(iter(tops))
-    prefix = top + "/"
-    holds_more = any(f.startswith(prefix) for f in files.folders) or any(
-        path.count("/") == 1 for path in files.tables
-    )
-    if top not in files.folders or top.lower() in SPLITS or not holds_more:
-        return files
-    return Files(
-        f"{files.where}/{top}",
-        {path.removeprefix(prefix): reader for path, reader in files.images.items()},
-        {path.removeprefix(prefix): reader for path, reader in files.tables.items()},
-        frozenset(f.removeprefix(prefix) for f in files.folders if f != top),
-    )

@@ -16,18 +16,6 @@ from lll.data.rows import Rows
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 
-# Folder names, file-name prefixes and cells that say which split an image is in.
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-}
-
 
 @dataclass(frozen=True)
 class Options:
@@ -118,10 +106,9 @@ def assemble(
 ) -> DataSet:
     """A DataSet from rows: images [n, h, w, 3], labels [n], ids [n], splits [n].
 
-    A split is ``train``, ``test``, ``validation`` or "" for not said. The test images are
-    those of ``test``; without any, those of ``validation``; without any, ``test_share`` of
-    each class, chosen by id once and for all. Unlabelled images always train, and so do
-    validation images where there is a test split.
+    A split is ``train``, ``test``, ``validation`` or "" for not said. Where no image is said
+    to be of ``test``, ``test_share`` of each class is, chosen by id once and for all among
+    those that are not of ``validation``. Unlabelled images always train.
 
     Raises UserError for no images, no classes, no training images, or an id that is not unique.
     """
@@ -135,20 +122,30 @@ def assemble(
         raise UserError(
             f"{name}: id {str(unique[counts.argmax()])!r} stands twice: make ids unique"
         )
-    test = _choose_test(labels, ids, splits, test_share)
-    if test.all():
-        raise UserError(f"{name} has test images only: add training images")
+    validation = (splits == "validation") & (labels != UNLABELLED)
+    test = (splits == "test") & (labels != UNLABELLED)
+    if not test.any():
+        test = _set_aside(labels, ids, ~validation, test_share)
+    train = ~test & ~validation
+    if not train.any():
+        given = " and ".join(s for s in ("test", "validation") if (splits == s).any())
+        raise UserError(f"{name} has {given} images only: add training images")
     rows = ImageSet(images, labels, ids)
-    return DataSet(name, class_names, rows.take(~test), rows.take(test), skipped)
+    return DataSet(
+        name,
+        class_names,
+        rows.take(train),
+        rows.take(test),
+        skipped,
+        validation=rows.take(validation) if validation.any() else None,
+    )
 
 
-def _choose_test(
-    labels: NDArray[np.int64], ids: NDArray[np.str_], splits: NDArray[np.str_], share: float
+def _set_aside(
+    labels: NDArray[np.int64], ids: NDArray[np.str_], free: NDArray[np.bool_], share: float
 ) -> NDArray[np.bool_]:
     from lll.labels.splits import set_aside  # imports torch by way of the seeds
 
-    for split in ("test", "validation"):
-        chosen = (splits == split) & (labels != UNLABELLED)
-        if chosen.any():
-            return np.asarray(chosen)
-    return set_aside(ids, labels, share, 0, "test")
+    chosen = np.zeros(len(ids), dtype=bool)
+    chosen[free] = set_aside(ids[free], labels[free], share, 0, "test")
+    return chosen

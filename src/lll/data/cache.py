@@ -2,7 +2,7 @@
 
 In ``<cache>/decoded/<key>/``, where the key stands for the source and how it is wanted::
 
-    pixels.bin   uint8 [n, size, size, 3]: the training images, then the test images
+    pixels.bin   uint8 [n, size, size, 3]: training, then validation, then test images
     labels.npy   int64 [n]
     ids.npy      str [n]
     meta.json    names and counts, the state of the source, and checksums
@@ -17,11 +17,11 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.assemble import Options
-from lll.data.decoding import is_image
 from lll.data.fingerprint import fingerprint
-from lll.data.imageset import DataSet, ImageSet, Skipped
+from lll.data.formats import is_image, suffix_of
+from lll.data.imageset import DataSet, ImageSet, Skipped, Unused
 from lll.data.locks import alone
 from lll.data.pixels import StoreError
 from lll.data.rows import Rows
+from lll.data.walk import HIDDEN, Entry
 
-FORMAT = 1  # of the files, and of what decoding makes of an image
+FORMAT = 2  # of the files, and of what decoding makes of an image
 COPY_BYTES = 16 * 2**20  # at a time
-# What a source may be read from; other files beside them may change.
-STAMPED = (".csv", ".parquet")
+# What a source may be read from, beside images; other files may change.
+STAMPED = frozenset({"", ".csv", ".parquet"})
 
 Decode = Callable[[Options], DataSet]
 
@@ -82,47 +83,17 @@ def load_cached(
     return decode(options) if options.strict and data.skipped else data
 
 
-def stamp_of(path: Path) -> str:
-    """A hash of the size and the time of change of ``path``, or of what a folder holds."""
+def stamp_of(path: Path, entries: Sequence[Entry]) -> str:
+    """A hash of the size and the time of change of ``path``, or of the ``entries`` of a folder."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(str(path.resolve()).encode(errors="surrogateescape"))
-    for entry in _entries(path) if path.is_dir() else [("", path.stat())]:
-        name, status = entry
-        # A folder's own time changes with files that do not matter.
-        known = (status.st_size, status.st_mtime_ns) if status else None
-        digest.update(f"{name}\0{known}\n".encode(errors="surrogateescape"))
+    for entry in entries if path.is_dir() else [Entry("", status=path.stat())]:
+        if entry.folder:  # its own time changes with files that do not matter
+            digest.update(f"{entry.path}/\n".encode())
+        elif entry.reason != HIDDEN and (suffix_of(entry.path) in STAMPED or is_image(entry.path)):
+            known = (entry.status.st_size, entry.status.st_mtime_ns) if entry.status else None
+            digest.update(f"{entry.path}\0{known}\n".encode())
     return digest.hexdigest()
-
-
-def _entries(
-    folder: Path | str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Every sub-folder (with None) and every file that a source may be read from, in order.
-
-    As `lll.data.files.read_folder` walks: links followed, loops and hidden entries not. What
-    cannot be read is passed over, for the source to complain of.
-    """
-    try:
-        status = os.stat(folder)  # noqa: PTH116 - strings are half the cost of paths, 1M files
-        with os.scandir(folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-    except OSError:
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        name = prefix + entry.name
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield name + "/", None
-            yield from _entries(entry.path, name + "/", above | {here})
-        elif is_image(name) or name.lower().endswith(STAMPED):
-            try:
-                yield name, entry.stat()
-            except OSError:
-                yield name, None
 
 
 def _key(source: str, options: Options) -> str:
@@ -179,15 +150,16 @@ def _swap(work: Path, place: Path) -> None:
 
 def _write(work: Path, data: DataSet, stamp: str) -> None:
     _order_pixels(work, data)
-    parts = (data.train, data.test)
+    parts = data.parts.values()
     np.save(work / "labels.npy", np.concatenate([part.labels for part in parts]))
     np.save(work / "ids.npy", np.concatenate([part.ids for part in parts]))
     facts = {
         "name": data.name,
         "class_names": data.class_names,
-        "shape": [len(data.train) + len(data.test), *data.train.images.shape[1:]],
-        "train": len(data.train),
+        "shape": [sum(map(len, parts)), *data.train.images.shape[1:]],
+        "parts": {split: len(part) for split, part in data.parts.items()},
         "skipped": [asdict(skip) for skip in data.skipped],
+        "unused": [asdict(unused) for unused in data.unused],
         "stamp": stamp,
         "fingerprint": fingerprint(data),
     }
@@ -195,9 +167,9 @@ def _write(work: Path, data: DataSet, stamp: str) -> None:
 
 
 def _order_pixels(work: Path, data: DataSet) -> None:
-    """Training images before test images; where they were decoded so, nothing is copied."""
+    """The images of each split together; where they were decoded so, nothing is copied."""
     decoded, ordered = work / "decoded.bin", work / "pixels.bin"
-    parts = (data.train, data.test)
+    parts = data.parts.values()
     order = [part.images.at for part in parts if isinstance(part.images, Rows)]
     if decoded.exists() and np.array_equal(np.concatenate(order), np.arange(sum(map(len, parts)))):
         decoded.rename(ordered)
@@ -240,13 +212,17 @@ def _opened(place: Path, facts: dict[str, Any]) -> DataSet:
     labels: NDArray[np.int64] = np.load(place / "labels.npy", allow_pickle=False)
     ids: NDArray[np.str_] = np.load(place / "ids.npy", allow_pickle=False)
     rows = ImageSet(pixels, labels, ids)
-    order = np.arange(shape[0])
+    ends = accumulate(facts["parts"].values())
+    parts = {
+        split: rows.take(np.arange(end - count, end))
+        for (split, count), end in zip(facts["parts"].items(), ends, strict=True)
+    }
     return DataSet(
         facts["name"],
         tuple(facts["class_names"]),
-        rows.take(order[: facts["train"]]),
-        rows.take(order[facts["train"] :]),
-        tuple(Skipped(**skip) for skip in facts["skipped"]),
+        **parts,
+        skipped=tuple(Skipped(**skip) for skip in facts["skipped"]),
+        unused=tuple(Unused(**unused) for unused in facts["unused"]),
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lll.data.formats import FORMATS, unknown_reason
 from lll.data.imageset import Skipped
 from lll.data.pixels import Pixels
 from lll.data.workers import MOST, Workers, start_workers
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 Reader = Callable[[], bytes]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
-# Pillow knows dozens of formats, some of which start other programs (EPS). Only these are tried.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 # 64 megapixels is 192 MB once decoded: more than any camera's ordinary photo.
 MAX_PIXELS = 64 * 2**20
 MAX_FILE_BYTES = 256 * 2**20
@@ -65,11 +63,6 @@ def check_resize(resize: str) -> str:
     return resize
 
 
-def is_image(path: str) -> bool:
-    """Whether the suffix of ``path`` is that of an image that can be read."""
-    return os.path.splitext(path)[1].lower() in SUFFIXES  # noqa: PTH122 - a member name, not a path
-
-
 def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
     """The image in ``data`` as uint8 [size, size, 3].
 
@@ -95,9 +88,7 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableError(f"more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
-        raise UnreadableError(
-            "empty file" if not data else "not an image of a known format"
-        ) from error
+        raise UnreadableError(unknown_reason(data)) from error
     # Decoders report a damaged file through any of these, EOFError and IndexError included.
     except Exception as error:
         raise UnreadableError(f"damaged image: {error or type(error).__name__}") from error

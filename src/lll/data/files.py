@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from lll.data.assemble import Options, assemble, encode
-from lll.data.decoding import MAX_FILE_BYTES, Reader, UnreadableError, decode_into, is_image
-from lll.data.imageset import DataSet, Skipped
+from lll.data.decoding import Reader, UnreadableError, decode_into
+from lll.data.formats import (
+    HEAD_BYTES,
+    foreign_reason,
+    is_image,
+    starts_as_image,
+    suffix_of,
+)
+from lll.data.imageset import DataSet, Skipped, Unused
+from lll.data.layout import split_of
+from lll.data.paths import as_text, real_path
+from lll.data.walk import HIDDEN, Entry, Read, read_file, walk
 from lll.errors import UserError
+
+TABLES = frozenset({".csv"})
 
 
 @dataclass(frozen=True)
@@ -20,13 +33,14 @@ class Files:
     """Files by their POSIX path inside ``where`` (the folder or zip, for messages).
 
     ``images`` and ``tables`` (CSV) map a path to its reader, in sorted order; ``folders``
-    holds every sub-folder, empty ones too. Hidden and other files are left out.
+    holds every sub-folder, empty ones too. ``unused`` counts all other files.
     """
 
     where: str
     images: Mapping[str, Reader]
     tables: Mapping[str, Reader]
     folders: frozenset[str]
+    unused: tuple[Unused, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,64 +52,110 @@ class Item:
     split: str = ""
 
 
-def make_files(where: str, readers: Mapping[str, Reader], folders: set[str]) -> Files:
-    """Sort readers into images and tables, without hidden files; add the folders of each."""
-    shown = {path: readers[path] for path in sorted(readers) if not _hidden(path)}
-    parents = {str(parent) for path in shown for parent in PurePosixPath(path).parents}
-    return Files(
-        where,
-        images={path: reader for path, reader in shown.items() if is_image(path)},
-        tables={path: r for path, r in shown.items() if path.lower().endswith(".csv")},
-        folders=frozenset({f for f in folders | parents if not _hidden(f)} - {"."}),
-    )
-
-
-def _hidden(path: str) -> bool:
-    return any(
-        part == "__MACOSX" or (part.startswith(".") and part != ".")
-        for part in PurePosixPath(path).parts
-    )
-
-
 def read_folder(root: Path) -> Files:
-    """The files of a folder on disk, links followed, loops not."""
-    readers: dict[str, Reader] = {}
-    folders: set[str] = set()
-    for path in _walk(root, frozenset()):
-        name = path.relative_to(root).as_posix()
-        if path.is_dir():
-            folders.add(name)
-        else:
-            readers[name] = _disk_reader(path)
-    return make_files(str(root), readers, folders)
+    """The files of a folder on disk, as `lll.data.walk` finds them."""
+    return make_files(as_text(str(root)), walk(root))
 
 
-def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    try:
-        status = folder.stat()
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read: {error.strerror}: check its rights") from error
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
+def image_files(path: str | Path) -> list[tuple[str, Reader]]:
+    """What to call each image in a folder, or the file ``path``, and its reader.
+
+    Names are paths as text. A file that is named is read whatever its suffix. Raises
+    UserError for a path that is not there, and for a folder without images.
+    """
+    place = Path(real_path(os.fspath(path)))
+    name = as_text(str(place))
+    if not place.is_dir():
+        if not os.path.lexists(place):
+            raise UserError(f"{name}: no such image or folder")
+        return [(name, partial(read_file, str(place)))]
+    readers = [(entry.place, image_reader(entry)[0]) for entry in walk(place)]
+    found = [(as_text(file), reader) for file, reader in readers if reader is not None]
+    if not found:
+        raise UserError(f"{name}: holds no image file")
+    return found
+
+
+def make_files(where: str, entries: Iterable[Entry]) -> Files:
+    """Sort the entries of a tree into images, tables and what is not used."""
+    entries = sorted(entries, key=lambda entry: entry.path)
+    images: dict[str, Reader] = {}
+    tables: dict[str, Reader] = {}
+    unused: dict[str, list[str]] = {}
+    folders = {entry.path for entry in entries if entry.folder}
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.folder:
             continue
-        if entry.is_dir():
-            yield entry
-            yield from _walk(entry, above | {here})
-        elif entry.is_file() or entry.is_symlink():
-            yield entry
+        reader, reason = image_reader(entry)
+        if reader is not None:
+            images[entry.path] = reader
+        elif entry.read is not None and suffix_of(entry.path) in TABLES:
+            tables[entry.path] = entry.read
+        else:
+            unused.setdefault(reason, []).append(entry.path)
+    for path in (*images, *tables):
+        folders.update(map(str, PurePosixPath(path).parents))
+    counted = tuple(Unused(reason, len(paths), paths[0]) for reason, paths in unused.items())
+    return Files(where, images, tables, frozenset(folders - {"."}), counted)
 
 
-def _disk_reader(path: Path) -> Reader:
-    def read() -> bytes:
-        if os.stat(path).st_size > MAX_FILE_BYTES:  # noqa: PTH116 - half the cost, 1M files
-            raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
-        return path.read_bytes()
+def image_reader(entry: Entry) -> tuple[Reader | None, str]:
+    """What reads the image that ``entry`` is; or None, and why it is not used.
 
-    return read
+    The reader of an image that is not read, by its format or because it is no regular file,
+    raises UnreadableError, so that the image is skipped in view.
+    """
+    if entry.reason == HIDDEN:
+        return None, HIDDEN
+    if is_image(entry.path):
+        reason = entry.reason or foreign_reason(entry.path)
+        return (partial(_refuse, reason) if reason else entry.read), ""
+    if entry.read is None:
+        return None, entry.reason
+    if suffix_of(entry.path):
+        return None, f"not an image ({suffix_of(entry.path)})"
+    return (entry.read, "") if _starts_as_image(entry.read) else (None, "not an image (no suffix)")
+
+
+def _refuse(reason: str) -> bytes:
+    raise UnreadableError(reason)
+
+
+def _starts_as_image(read: Read) -> bool:
+    try:
+        return starts_as_image(read(HEAD_BYTES))
+    except (UnreadableError, OSError):
+        return True  # that it cannot be read is said where it is read
+
+
+def unwrapped(files: Files) -> Files:
+    """The tree inside single folders that hold nothing but folders, or a table.
+
+    A folder that holds images is a class. One that is called as a split stays.
+    """
+    root = ""
+    while (top := wrapper_in(files, root)) and not split_of(top):
+        root += top + "/"
+    if not root:
+        return files
+    return replace(
+        files,
+        where=f"{files.where}/{root[:-1]}",
+        images={path.removeprefix(root): reader for path, reader in files.images.items()},
+        tables={path.removeprefix(root): reader for path, reader in files.tables.items()},
+        folders=frozenset(f.removeprefix(root) for f in files.folders if f.startswith(root)),
+    )
+
+
+def wrapper_in(files: Files, root: str) -> str:
+    """The name of the one folder in ``root`` ("" or "a/") if it only wraps others, else ""."""
+    below = [path[len(root) :] for path in (*files.images, *files.tables) if path.startswith(root)]
+    folders = {f[len(root) :].split("/")[0] for f in files.folders if f.startswith(root)}
+    if len(folders) != 1 or not below or any("/" not in path for path in below):
+        return ""
+    inside = [path for path in below if path.count("/") == 1]
+    is_class = inside and not any(suffix_of(path) in TABLES for path in inside)
+    return "" if is_class else folders.pop()
 
 
 def load_items(name: str, files: Files, items: Sequence[Item], options: Options) -> DataSet:

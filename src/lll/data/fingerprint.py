@@ -21,7 +21,7 @@ def fingerprint(data: DataSet) -> str:
     Read a chunk at a time, so that images in a mapped file are never all in memory.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for part in (data.train, data.test):
+    for part in data.parts.values():
         for array in (part.images, part.labels, part.ids):
             rows = max(1, CHUNK_BYTES * len(array) // max(array.nbytes, 1))
             for start in range(0, len(array), rows):

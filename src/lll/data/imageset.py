@@ -47,11 +47,22 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Unused:
+    """Files that were passed over for one ``reason``: how many, and the ``first`` of them."""
+
+    reason: str
+    count: int
+    first: str
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A named data set: class names, training images and test images.
 
-    ``skipped`` lists the images of the source that could not be read. ``fingerprint`` is
-    that of `lll.data.fingerprint` where it is known already, else "".
+    ``validation`` are the images that the source gives for it; None where it gives none.
+    ``skipped`` lists the images of the source that could not be read, ``unused`` counts the
+    files that are no images or hidden. ``fingerprint`` is that of `lll.data.fingerprint`
+    where it is known already, else "".
     """
 
     name: str
@@ -59,6 +70,8 @@ class DataSet:
     train: ImageSet
     test: ImageSet
     skipped: tuple[Skipped, ...] = ()
+    validation: ImageSet | None = None
+    unused: tuple[Unused, ...] = ()
     # Not of __init__, so that dataclasses.replace, which changes the content, forgets it.
     fingerprint: str = field(default="", init=False, compare=False)
 
@@ -67,3 +80,13 @@ class DataSet:
         same = replace(self)
         object.__setattr__(same, "fingerprint", fingerprint)
         return same
+
+    def with_unused(self, unused: tuple[Unused, ...]) -> DataSet:
+        """The same data set, which passed over ``unused`` files as well."""
+        return replace(self, unused=self.unused + unused).with_fingerprint(self.fingerprint)
+
+    @property
+    def parts(self) -> dict[str, ImageSet]:
+        """The images by split: ``train``, ``validation`` where it is given, ``test``."""
+        given = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, **given, "test": self.test}

@@ -95,7 +95,7 @@ def read_rows(
         resize=resize,
         progress=progress,
     )
-    parts = {"train": data.train, "test": data.test}
+    parts = data.parts
     names: dict[int, str | None] = {UNLABELLED: None, **dict(enumerate(data.class_names))}
     return Rows(
         images=joined([part.images for part in parts.values()]),
@@ -118,8 +118,8 @@ def embed(
 ) -> pyarrow.Table:
     """What ``run`` makes of ``rows``, as a table with one row per image.
 
-    Columns: ``id``; ``split`` (``train``, ``test`` or null); ``embedding``, a list of d
-    float32; ``predicted``, the most probable class of the run, and its ``probability``;
+    Columns: ``id``; ``split`` (``train``, ``validation``, ``test`` or null); ``embedding``, a
+    list of d float32; ``predicted``, the most probable class of the run, and its ``probability``;
     ``label``, the class that the data names, or null. ``checkpoint`` and ``encoder`` as in
     `lll.runs.predict.load_modules`. Raises UserError without any image, and for NaN encodings.
     """

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lll.config import RunConfig
-from lll.data.decoding import decode_all, is_image
+from lll.data.decoding import decode_all
+from lll.data.files import image_files
 from lll.data.imageset import Skipped
 from lll.errors import UserError
 from lll.nets import build_models, evaluating
@@ -129,20 +130,20 @@ def predict_files(
     Raises UserError for a path that is not there, and with ``strict`` for an image that
     cannot be read.
     """
-    files = [file for path in paths for file in _image_files(Path(path))]
+    files = [file for path in paths for file in image_files(path)]
     modules = load_modules(run, checkpoint=checkpoint)
     predictions: list[Prediction] = []
     skipped: tuple[Skipped, ...] = ()
     for start in range(0, len(files), BATCH):
         part = files[start : start + BATCH]
         images, kept, missed = decode_all(
-            [str(file) for file in part],
-            [file.read_bytes for file in part],
+            [name for name, _ in part],
+            [read for _, read in part],
             run.config.image_size,
             strict=strict,
         )
         skipped += missed
-        names = [str(file) for file, keep in zip(part, kept, strict=True) if keep]
+        names = [name for (name, _), keep in zip(part, kept, strict=True) if keep]
         if not names:
             continue
         encoded = encode(modules, torch.from_numpy(images))
@@ -152,14 +153,3 @@ def predict_files(
                 Prediction(name, run.data.class_names[best], float(probabilities[best]))
             )
     return predictions, skipped
-
-
-def _image_files(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file() and is_image(file.name))
-        if not found:
-            raise UserError(f"{path}: holds no image file")
-        return found
-    if not path.is_file():
-        raise UserError(f"{path}: no such image or folder")
-    return [path]

@@ -14,7 +14,7 @@ from torch import nn
 from lll.config import RunConfig
 from lll.data import load_data
 from lll.data.fingerprint import fingerprint
-from lll.data.imageset import DataSet
+from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.oracle import Known, Reveal, order_of_classes
 from lll.labels.schedule import EpochPlan, plan_run
@@ -98,10 +98,7 @@ def prepare(config: RunConfig, data: DataSet, processes: Ranks = ALONE) -> Prepa
             f"class {name!r} of data {data.name!r} has no labelled training image: "
             "label one, or leave the class out"
         )
-    aside = set_aside(
-        data.train.ids, data.train.labels, config.validation_share, config.seed, "validation"
-    )
-    train, validation = data.train.take(~aside), data.train.take(aside)
+    train, validation = _training_and_validation(config, data)
     parts = (train, validation, data.test)
     fits = fits_on(device, sum(part.images.nbytes for part in parts))
     splits = [Split(place(part.images, device, fits=fits), part.labels) for part in parts]
@@ -148,6 +145,24 @@ def prepare(config: RunConfig, data: DataSet, processes: Ranks = ALONE) -> Prepa
             direction=config.direction,
         ),
     )
+
+
+def check_one_class(config: RunConfig, data: DataSet) -> None:
+    """UserError for data of one class, on which nothing can be wrong, unless it is asked for."""
+    if len(data.class_names) == 1 and not (config.classes.low == 1 == config.classes.high):
+        raise UserError(
+            f"data {data.name!r} has one class only, {data.class_names[0]!r}: check its folders or"
+            " labels with `lll data info`; to train on one class say so with --classes 1"
+        )
+
+
+def _training_and_validation(config: RunConfig, data: DataSet) -> tuple[ImageSet, ImageSet]:
+    """The validation images that the data gives, else a share of the training images."""
+    if data.validation is not None:
+        return data.train, data.validation
+    train = data.train
+    aside = set_aside(train.ids, train.labels, config.validation_share, config.seed, "validation")
+    return train.take(~aside), train.take(aside)
 
 
 def pick_device(name: str, processes: Ranks = ALONE) -> torch.device:

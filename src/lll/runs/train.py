@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from lll.config import RunConfig
 from lll.data import SOURCES
 from lll.data.imageset import DataSet
+from lll.data.paths import as_text, real_path
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
 from lll.labels.schedule import EpochPlan
@@ -34,6 +36,7 @@ from lll.runs.predict import CUSTOM_ENCODER, fill, forward, modules_of
 from lll.runs.prepare import (
     Prepared,
     build_optimizers,
+    check_one_class,
     check_same_data,
     data_of,
     load_optimizer,
@@ -113,7 +116,9 @@ def train(
     if encoder is not None:
         config = config.model_copy(update={"encoder": CUSTOM_ENCODER})
     config = config.model_copy(update={"data": _absolute(config.data)})
-    prepared = prepare(config, data or data_of(config), processes)
+    data = data or data_of(config)
+    check_one_class(config, data)
+    prepared = prepare(config, data, processes)
     check_one_data(prepared)
     learner = _begin(prepared, encoder)
     if pretrained is not None:
@@ -608,5 +613,5 @@ def check_names(config: RunConfig) -> None:
 
 def _absolute(data: str) -> str:
     """``data`` as a run remembers it: a path from the root, any other name as it is."""
-    path = Path(data).expanduser()
-    return str(path.absolute()) if data not in SOURCES and path.exists() else data
+    path = Path(real_path(os.path.expanduser(data)))  # noqa: PTH111 - a string
+    return as_text(str(path.absolute())) if data not in SOURCES and path.exists() else data

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,16 @@ import numpy as np
 from lll.data.archive import open_zip
 from lll.data.assemble import Options
 from lll.data.cache import load_cached, stamp_of
-from lll.data.files import Files, read_folder
-from lll.data.imageset import DataSet
+from lll.data.files import Files, make_files, read_folder, unwrapped
+from lll.data.imageset import DataSet, ImageSet, Unused
+from lll.data.paths import as_text, real_path
 from lll.data.sources.arrays import load_npz
 from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, Progress, fetch_archive, load_archive
 from lll.data.sources.digits import load_digits
 from lll.data.sources.folder import load_classes
 from lll.data.sources.parquet import load_parquet_file, load_parquet_folder, parquet_files
 from lll.data.sources.table import has_table, load_table
+from lll.data.walk import Entry, walk
 from lll.errors import UserError, lookup, nearest
 from lll.labels.events import UNLABELLED
 
@@ -31,17 +35,28 @@ SOURCES: Mapping[str, Archive | Callable[[Options], DataSet]] = {
 
 
 def _load_folder(path: Path, options: Options) -> DataSet:
-    return _load_tree(path.resolve().name, read_folder(path), options)
+    return _load_tree(as_text(path.resolve().name), read_folder(path), options)
 
 
 def _load_zip(path: Path, options: Options) -> DataSet:
     with open_zip(path) as files:
-        return _load_tree(path.stem, files, options)
+        return _load_tree(as_text(path.stem), files, options)
 
 
 def _load_tree(name: str, files: Files, options: Options) -> DataSet:
+    files = unwrapped(files)
     load = load_table if has_table(files) else load_classes
     return load(name, files, options)
+
+
+def _unused_in(path: Path, entries: Sequence[Entry]) -> tuple[Unused, ...]:
+    """What is passed over in a folder or in a zip."""
+    if path.is_dir():
+        return make_files("", entries).unused
+    if path.suffix.lower() != ".zip":
+        return ()
+    with open_zip(path) as files:
+        return files.unused
 
 
 def _suffix(suffix: str) -> Callable[[Path], bool]:
@@ -107,9 +122,12 @@ def _load_path(
 ) -> DataSet:
     if load is load_npz:  # arrays need no decoding
         return load(path, options)
-    return load_cached(
-        str(path.absolute()), stamp_of(path), lambda wanted: load(path, wanted), options, cache
+    entries = walk(path) if path.is_dir() else []
+    stamp = stamp_of(path, entries)
+    data = load_cached(
+        str(path.absolute()), stamp, lambda wanted: load(path, wanted), options, cache
     )
+    return data.with_unused(_unused_in(path, entries))
 
 
 def fetch(name: str, cache: Path | None = None, progress: Progress | None = None) -> Path:
@@ -128,35 +146,38 @@ def fetch(name: str, cache: Path | None = None, progress: Progress | None = None
 def describe(dataset: DataSet) -> dict[str, Any]:
     """Facts of a data set as plain values that JSON can hold.
 
-    Keys: ``name``; ``image_shape`` [h, w, 3]; ``train``, ``test`` and ``unlabelled`` (of
-    train) counts; ``classes``, a list of ``name``, ``train`` and ``test`` counts;
-    ``skipped``, a list of ``path`` and ``reason``; ``bytes`` of pixels.
+    Keys: ``name``; ``image_shape`` [h, w, 3]; ``train``, ``validation`` (None if it is not
+    given), ``test`` and ``unlabelled`` (of train) counts; ``classes``, a list of ``name`` and
+    the same counts; ``skipped``, a list of ``path`` and ``reason``; ``unused``, a list of
+    ``reason``, ``count`` and ``first``; ``bytes`` of pixels.
     """
-    train, test = (
-        _per_class(s.labels, len(dataset.class_names)) for s in (dataset.train, dataset.test)
-    )
+    parts = dataset.parts
+    counts = {split: len(part) for split, part in parts.items()}
+    by_class = {split: _per_class(part, dataset.class_names) for split, part in parts.items()}
     return {
         "name": dataset.name,
         "image_shape": list(dataset.train.images.shape[1:]),
-        "train": len(dataset.train),
-        "test": len(dataset.test),
+        "validation": None,
+        **counts,
         "unlabelled": int((dataset.train.labels == UNLABELLED).sum()),
         "classes": [
-            {"name": name, "train": train[i], "test": test[i]}
+            {"name": name, **{split: by_class[split][i] for split in parts}}
             for i, name in enumerate(dataset.class_names)
         ],
-        "skipped": [{"path": s.path, "reason": s.reason} for s in dataset.skipped],
-        "bytes": dataset.train.images.nbytes + dataset.test.images.nbytes,
+        "skipped": [asdict(skipped) for skipped in dataset.skipped],
+        "unused": [asdict(unused) for unused in dataset.unused],
+        "bytes": sum(part.images.nbytes for part in parts.values()),
     }
 
 
-def _per_class(labels: np.ndarray[Any, np.dtype[np.int64]], classes: int) -> list[int]:
-    counts: list[int] = np.bincount(labels[labels != UNLABELLED], minlength=classes).tolist()
+def _per_class(part: ImageSet, names: Sequence[str]) -> list[int]:
+    labelled = part.labels[part.labels != UNLABELLED]
+    counts: list[int] = np.bincount(labelled, minlength=len(names)).tolist()
     return counts
 
 
 def _existing(source: str | Path) -> Path:
-    path = Path(source).expanduser()
+    path = Path(real_path(os.fspath(Path(source).expanduser())))
     if source != "" and path.exists():
         return path
     if isinstance(source, Path) or "/" in source or "\\" in source or path.suffix:

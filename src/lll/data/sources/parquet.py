@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lll.data.assemble import (
-    SPLITS,
     Options,
     assemble,
     check_class_names,
@@ -24,6 +23,7 @@ from lll.data.assemble import (
 )
 from lll.data.decoding import Reader, UnreadableError, decode_into
 from lll.data.imageset import DataSet
+from lll.data.layout import SPLITS
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 

@@ -8,10 +8,11 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from lll.data.assemble import SPLITS, Options
+from lll.data.assemble import Options
 from lll.data.decoding import UnreadableError
 from lll.data.files import Files, Item, load_items
 from lll.data.imageset import DataSet
+from lll.data.layout import SPLITS
 from lll.errors import UserError, nearest
 
 FILE_COLUMNS = ("file", "filename", "path", "image", "id")
