@@ -90,7 +90,7 @@ def with_value(value):
         (IMAGES, LABELS[:5], {}, r"labels has shape \[5\] for 20 images"),
         (IMAGES, LABELS[:, None], {}, r"labels has shape \[20, 1\]"),
         (IMAGES, LABELS + 0.5, {}, r"labels holds 0\.5"),
-        (IMAGES, np.full(20, np.nan), {}, "labels holds nan"),
+        (IMAGES, np.full(20, np.inf), {}, "labels holds inf"),
         (IMAGES, LABELS - 2, {}, "label -2"),
         (IMAGES, LABELS - 2, {"class_names": ["a", "b"]}, "row 0 has label -2"),
         (IMAGES, LABELS, {"class_names": ["a"]}, "row 1 has label 1, .* 1 classes"),

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from lll.data.decoding import check_resize, check_size
 from lll.data.imageset import DataSet, ImageSet, Skipped
+from lll.data.paths import as_text
 from lll.data.pixels import Pixels
 from lll.data.rows import Rows
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
+from lll.labels.names import class_name
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def encode_numbers(
 
 def check_class_names(names: Iterable[object], where: str) -> tuple[str, ...]:
     """The names as a tuple of distinct, non-empty strings, else UserError naming ``where``."""
-    out = tuple(str(name) for name in names)
+    out = tuple(class_name(as_text(str(name))) for name in names)
     if "" in out:
         raise UserError(f"{where}: class name {out.index('')} is empty: give every class a name")
     if len(set(out)) < len(out):

@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
+from lll.labels.missing import is_missing, labels_of, signed
 
 Labels = NDArray[Any]
 
@@ -18,22 +19,36 @@ Labels = NDArray[Any]
 def split_labels(y: ArrayLike) -> tuple[Labels, NDArray[np.bool_]]:
     """The known labels [l] of ``y`` [n], and the mask [n] of the images that have one.
 
-    Unknown is -1 among numbers, and "" or None among strings. Raises ValueError for labels
-    that are continuous, of mixed kinds, NaN, or not one per image.
+    Unknown is -1 among numbers, and among strings and objects what `lll.labels.missing` says.
+    Raises ValueError for labels that are continuous, of mixed kinds, NaN, not one per image, or
+    that may mean a class or no label.
     """
     labels = column_or_1d(y, warn=True)
     kind = labels.dtype.kind
     if kind == "O":
-        known = np.array([not (v is None or v in ("", UNLABELLED)) for v in labels], dtype=bool)
-        return _plain(labels[known]), known
-    if kind in "US":
-        known = np.asarray(labels != labels.dtype.type())
+        known = np.array([not is_missing(label) for label in labels], dtype=bool)
+        plain = _plain(labels[known])
+        named = _are_names(plain)
+        known[known] = named
+        return plain[named], known
+    if kind == "U":
+        known = _are_names(labels)
+    elif kind == "S":
+        known = np.asarray(labels != b"")
     else:
         assert_all_finite(labels, input_name="y")
+        labels = signed(labels, "y") if kind == "u" else labels
         known = np.asarray(labels != UNLABELLED)
     if kind == "f":
         check_classification_targets(labels[known])
     return labels[known], known
+
+
+def _are_names(labels: Labels) -> NDArray[np.bool_]:
+    """Which of ``labels`` [n] name a class: all but the strings that mean that there is none."""
+    if labels.dtype.kind != "U":
+        return np.ones(len(labels), dtype=bool)
+    return np.array([name != "" for name in labels_of(labels.tolist(), "y")], dtype=bool)
 
 
 def _plain(labels: Labels) -> Labels:

@@ -25,6 +25,7 @@ from lll.data.imageset import DataSet
 from lll.data.rows import Rows
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
+from lll.labels.missing import is_missing, labels_of, signed
 
 # The names under which an .npz may hold each array, best first.
 KEYS = {
@@ -73,13 +74,13 @@ def from_arrays(
     if (images_test is None) != (labels_test is None):
         given, missing = ("images_test", "labels_test")[:: 1 if labels_test is None else -1]
         raise UserError(f"{name}: {given} is given without {missing}: give both or neither")
-    parts = [_part("", images, labels, ids, options)]
+    given_names = None if class_names is None else check_class_names(class_names, "class_names")
+    parts = [_part("", images, labels, ids, options, given_names)]
     if images_test is not None and labels_test is not None:
-        parts.append(_part("_test", images_test, labels_test, ids_test, options))
+        parts.append(_part("_test", images_test, labels_test, ids_test, options, given_names))
     splits = np.repeat(np.array(["train", "test"])[: len(parts)], [len(p[1]) for p in parts])
     if len({p[1].dtype.kind for p in parts}) > 1:
         raise UserError(f"{name}: labels and labels_test differ in kind: use strings or integers")
-    given_names = None if class_names is None else check_class_names(class_names, "class_names")
     names, indices = _encode(np.concatenate([p[1] for p in parts]), given_names)
     return assemble(
         name,
@@ -147,10 +148,11 @@ def _part(
     labels: ArrayLike,
     ids: Sequence[str] | NDArray[np.str_] | None,
     options: Options,
+    class_names: Sequence[str] | None,
 ) -> tuple[NDArray[np.uint8] | Rows, NDArray[Any], NDArray[np.str_]]:
     """Checked images [n, size, size, 3], labels [n] (int64 or str) and ids [n] of one split."""
     pixels = _pixels(images, "images" + suffix, options)
-    marks = _labels(labels, "labels" + suffix)
+    marks = _labels(labels, "labels" + suffix, class_names)
     names = row_ids("test" if suffix else "train", len(pixels)) if ids is None else np.asarray(ids)
     for array, what in ((marks, "labels"), (names, "ids")):
         if array.shape != (len(pixels),):
@@ -207,25 +209,38 @@ def _from_float(array: NDArray[Any], what: str, start: int) -> NDArray[np.uint8]
     return pixels
 
 
-def _labels(labels: ArrayLike, what: str) -> NDArray[Any]:
+def _labels(labels: ArrayLike, what: str, names: Sequence[str] | None) -> NDArray[Any]:
     """Labels as int64 with -1, or as str with ""; anything else is a UserError."""
     array = np.asarray(labels)
     if array.dtype.kind == "O":
-        odd = [v for v in array.ravel() if not (v is None or isinstance(v, str))]
-        if odd:
-            raise UserError(f"{what} mixes kinds ({odd[0]!r}): give integers or strings")
-        array = np.array(["" if v is None else v for v in array.ravel()]).reshape(array.shape)
+        array = _plain(array, what)
     if array.dtype.kind == "U":
-        return array
+        texts = labels_of(array.ravel().tolist(), what, names or ())
+        return np.array(texts, dtype=np.str_).reshape(array.shape)
     if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), UNLABELLED, array)
         whole = np.isfinite(array) & (array == np.rint(array))
         if not whole.all():
             raise UserError(
                 f"{what} holds {array[~whole][0]}: labels are whole numbers, -1 for unlabelled"
             )
+        array = array.astype(np.int64)
     elif array.dtype.kind not in "iu":
         raise UserError(f"{what} is {array.dtype}: give integers or strings")
-    return array.astype(np.int64)
+    return signed(array, what, None if names is None else len(names))
+
+
+def _plain(array: NDArray[Any], what: str) -> NDArray[Any]:
+    """An array of objects as one of strings or of numbers."""
+    values = [None if is_missing(value) else value for value in array.ravel()]
+    given = [value for value in values if value is not None]
+    text = all(isinstance(value, str) for value in given)
+    odd = [v for v in given if isinstance(v, bool) or not isinstance(v, int | float | np.number)]
+    if odd and not text:
+        number = next((v for v in given if not isinstance(v, str)), odd[0])
+        raise UserError(f"{what} mixes kinds ({number!r}): give integers or strings")
+    missing = "" if text else UNLABELLED
+    return np.array([missing if v is None else v for v in values]).reshape(array.shape)
 
 
 def _encode(

@@ -26,6 +26,7 @@ from lll.data.imageset import DataSet
 from lll.data.layout import SPLITS
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
+from lll.labels.missing import labels_of, signed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,7 @@ class _Columns:
     image: str
     label: str
     class_names: tuple[str, ...]  # empty where the schema names none
+    label_type: Any  # of NumPy
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _load(name: str, files: Sequence[Path], splits: Sequence[str], options: Opti
         kept, skipped = decode_into(
             pixels, rows, count, options.image_size, options.resize, strict=options.strict
         )
-    class_names, indices = _encode(list(compress(told.labels, kept)), columns[0].class_names, name)
+    class_names, indices = _encode(list(compress(told.labels, kept)), columns, name)
     return assemble(
         name,
         class_names,
@@ -171,7 +173,7 @@ def _columns(schema: Any, path: Path) -> _Columns:
     if not (kinds.is_integer(kind) or kinds.is_string(kind) or kinds.is_large_string(kind)):
         raise UserError(f"{path}: column {label!r} is {kind}: it must hold integers or strings")
     names = _class_names(schema.metadata, label, path)
-    return _Columns(image, label, names if kinds.is_integer(kind) else ())
+    return _Columns(image, label, names if kinds.is_integer(kind) else (), kind.to_pandas_dtype())
 
 
 def _find(present: Sequence[str], wanted: Sequence[str], path: Path) -> str:
@@ -222,12 +224,17 @@ def _reader(cell: dict[str, Any] | bytes | None) -> Callable[[], bytes]:
 
 
 def _encode(
-    labels: Sequence[Label], class_names: tuple[str, ...], name: str
+    labels: Sequence[Label], columns: Sequence[_Columns], name: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names and indices: by the schema's names, else by the values that occur."""
     if any(isinstance(label, str) for label in labels):
-        return encode(["" if label is None else str(label) for label in labels])
-    numbers = np.array([UNLABELLED if label is None else label for label in labels], dtype=np.int64)
+        return encode(labels_of(["" if label is None else str(label) for label in labels], name))
+    known = np.array([label is not None for label in labels], dtype=bool)
+    types = {column.label_type for column in columns}
+    given = np.array([n for n in labels if n is not None], types.pop() if len(types) == 1 else int)
+    class_names = columns[0].class_names
+    numbers = np.full(len(labels), UNLABELLED)
+    numbers[known] = signed(given, name, len(class_names) or None)
     if class_names:
         check_labels(numbers, len(class_names), name)
         return class_names, numbers

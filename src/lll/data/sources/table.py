@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from lll.data.assemble import Options
@@ -14,6 +15,7 @@ from lll.data.files import Files, Item, load_items
 from lll.data.imageset import DataSet
 from lll.data.layout import SPLITS
 from lll.errors import UserError, nearest
+from lll.labels.missing import labels_of
 
 FILE_COLUMNS = ("file", "filename", "path", "image", "id")
 LABEL_COLUMNS = ("label", "class")
@@ -77,7 +79,8 @@ def _rows(data: bytes, where: str) -> list[tuple[int, Item]]:
             rows.append((reader.line_num, item))
     except csv.Error as error:
         raise UserError(f"{where} line {reader.line_num}: {error}: correct the line") from error
-    return rows
+    labels = labels_of([item.label for _, item in rows], where)
+    return [(n, replace(item, label=label)) for (n, item), label in zip(rows, labels, strict=True)]
 
 
 def _column(header: Sequence[str], wanted: Sequence[str], where: str) -> int:
