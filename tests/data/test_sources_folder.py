@@ -180,7 +180,7 @@ def test_a_csv_may_name_files_in_sub_folders(tmp_path, plant):
         ("file,label\n1.png\n", "line 2 has 1 cells instead of 2"),
         ('file,label\n"1.png,a\n', "line 2"),
         ("file,label,split\n1.png,a,tset\n", r"line 2: unknown split 'tset': did you mean 'test'"),
-        ("file,label,split\n1.png,a,test\n1.png,a,train\n", "is in two splits"),
+        ("file,label,split\n1.png,a,test\n1.png,a,train\n", r"line 3: 1\.png has two splits"),
         ("file,label\n1.png,\n", "has no label at all"),
     ],
 )

@@ -40,7 +40,7 @@ from lll.data.walk import HIDDEN, Entry
 FORMAT = 2  # of the files, and of what decoding makes of an image
 COPY_BYTES = 16 * 2**20  # at a time
 # What a source may be read from, beside images; other files may change.
-STAMPED = frozenset({"", ".csv", ".parquet"})
+STAMPED = frozenset({"", ".csv", ".jsonl", ".parquet"})
 
 Decode = Callable[[Options], DataSet]
 

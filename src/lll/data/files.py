@@ -25,14 +25,14 @@ from lll.data.paths import as_text, real_path
 from lll.data.walk import HIDDEN, Entry, Read, read_file, walk
 from lll.errors import UserError
 
-TABLES = frozenset({".csv"})
+METADATA = "metadata.jsonl"  # as on the Hugging Face hub; any other .jsonl may be a log
 
 
 @dataclass(frozen=True)
 class Files:
     """Files by their POSIX path inside ``where`` (the folder or zip, for messages).
 
-    ``images`` and ``tables`` (CSV) map a path to its reader, in sorted order; ``folders``
+    ``images`` and ``tables`` of labels map a path to its reader, in sorted order; ``folders``
     holds every sub-folder, empty ones too. ``unused`` counts all other files.
     """
 
@@ -50,6 +50,11 @@ class Item:
     path: str
     label: str
     split: str = ""
+
+
+def is_table(path: str) -> bool:
+    """Whether ``path`` may be a table of labels."""
+    return suffix_of(path) == ".csv" or path.rsplit("/", 1)[-1].lower() == METADATA
 
 
 def read_folder(root: Path) -> Files:
@@ -89,7 +94,7 @@ def make_files(where: str, entries: Iterable[Entry]) -> Files:
         reader, reason = image_reader(entry)
         if reader is not None:
             images[entry.path] = reader
-        elif entry.read is not None and suffix_of(entry.path) in TABLES:
+        elif entry.read is not None and is_table(entry.path):
             tables[entry.path] = entry.read
         else:
             unused.setdefault(reason, []).append(entry.path)
@@ -154,7 +159,7 @@ def wrapper_in(files: Files, root: str) -> str:
     if len(folders) != 1 or not below or any("/" not in path for path in below):
         return ""
     inside = [path for path in below if path.count("/") == 1]
-    is_class = inside and not any(suffix_of(path) in TABLES for path in inside)
+    is_class = inside and not any(map(is_table, inside))
     return "" if is_class else folders.pop()
 
 

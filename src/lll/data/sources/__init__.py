@@ -21,7 +21,7 @@ from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, Progress, fetch_a
 from lll.data.sources.digits import load_digits
 from lll.data.sources.folder import load_classes
 from lll.data.sources.parquet import load_parquet_file, load_parquet_folder, parquet_files
-from lll.data.sources.table import has_table, load_table
+from lll.data.sources.table import load_table, tables_of
 from lll.data.walk import Entry, walk
 from lll.errors import UserError, lookup, nearest
 from lll.labels.events import UNLABELLED
@@ -45,8 +45,14 @@ def _load_zip(path: Path, options: Options) -> DataSet:
 
 def _load_tree(name: str, files: Files, options: Options) -> DataSet:
     files = unwrapped(files)
-    load = load_table if has_table(files) else load_classes
-    return load(name, files, options)
+    tables = tables_of(files)
+    if tables:
+        data = load_table(name, files, tables, options)
+    else:
+        data = load_classes(name, files, options)
+    others = [table for table in files.tables if table not in tables]
+    unused = Unused("a table in a sub-folder", len(others), next(iter(others), ""))
+    return data.with_unused((unused,) if others else ())
 
 
 def _unused_in(path: Path, entries: Sequence[Entry]) -> tuple[Unused, ...]:

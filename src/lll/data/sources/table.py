@@ -1,154 +1,211 @@
-"""A folder of images and one CSV that says their labels."""
+"""Images and a table that says their labels, alone or together with class folders."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from lll.data.assemble import Options
 from lll.data.decoding import UnreadableError
 from lll.data.files import Files, Item, load_items
+from lll.data.formats import suffix_of
 from lll.data.imageset import DataSet
-from lll.data.layout import SPLITS
-from lll.errors import UserError, nearest
-from lll.labels.missing import labels_of
-
-FILE_COLUMNS = ("file", "filename", "path", "image", "id")
-LABEL_COLUMNS = ("label", "class")
-SPLIT_COLUMN = "split"
-
-
-def has_table(files: Files) -> bool:
-    """Whether a CSV lies at the top of the tree."""
-    return any("/" not in path for path in files.tables)
+from lll.data.layout import splits_of
+from lll.data.sources.cells import Row, read_rows
+from lll.data.sources.folder import class_items
+from lll.errors import UserError
+from lll.labels.names import class_name, is_unlabelled_folder
+from lll.words import listed
 
 
-def load_table(name: str, files: Files, options: Options) -> DataSet:
-    """A DataSet from images and a CSV with a file and a label column, optionally ``split``.
+@dataclass(frozen=True)
+class _Said:
+    """What a table says of an image, and where: the file and the line."""
 
-    An empty label cell, and an image that the CSV does not name, are unlabelled. A file may
-    be named without its suffix where that is unambiguous. Classes are sorted by name.
+    item: Item
+    where: str
+
+
+def tables_of(files: Files) -> list[str]:
+    """The tables that say labels: the one at the top, or one beside the images of each split.
+
+    Raises UserError for more than one.
+    """
+    tops = sorted({path.split("/")[0] for path in files.images if path.count("/") == 1})
+    for folders in ([""], [f"{top}/" for top in splits_of(tops)]):
+        found = [[t for t in files.tables if _folder_of(t) == folder] for folder in folders]
+        for tables in found:
+            if len(tables) > 1:
+                raise UserError(
+                    f"{files.where} holds {len(tables)} CSV files ({listed(tables)}): keep one"
+                )
+        if any(found):
+            return [table for tables in found for table in tables]
+    return []
+
+
+def load_table(name: str, files: Files, tables: Sequence[str], options: Options) -> DataSet:
+    """A DataSet from images and ``tables`` with a file and a label column, optionally ``split``.
+
+    An empty label cell, and an image that no table names, are unlabelled, unless class folders
+    say its class. A file may be named without its suffix where that is unambiguous. Classes
+    are sorted by name.
 
     Raises UserError for missing columns, absent files, paths that leave the folder, two
-    labels for one file, and an unknown split.
+    labels for one file, by the table or by its folder, and an unknown split.
     """
-    tables = [path for path in files.tables if "/" not in path]
-    if len(tables) > 1:
-        raise UserError(
-            f"{files.where} holds {len(tables)} CSV files ({', '.join(tables)}): keep one"
-        )
-    where = f"{files.where}/{tables[0]}"
-    try:
-        data = files.tables[tables[0]]()
-    except (UnreadableError, OSError) as error:
-        raise UserError(f"{where} cannot be read ({error}): repair it") from error
-    listed = _listed(_rows(data, where), files, where)
-    items = [listed.get(path, Item(path, "", "")) for path in files.images]
+    said: dict[str, _Said] = {}
+    for table in tables:
+        said |= _listed(files, table)
+    folders = _folders_say(files, said)
+    items = [_agreed(path, said.get(path), folders.get(path)) for path in files.images]
     return load_items(name, files, items, options)
 
 
-def _rows(data: bytes, where: str) -> list[tuple[int, Item]]:
-    """(line number, item as written) of each row."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    header_line = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header_line.count)  # spreadsheets of many countries write ';'
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [cell.strip().lower() for cell in next(reader, [])]
-        file_at = _column(header, FILE_COLUMNS, where)
-        label_at = _column(header, LABEL_COLUMNS, where)
-        split_at = header.index(SPLIT_COLUMN) if SPLIT_COLUMN in header else None
-        rows = []
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) != len(header):
-                raise UserError(
-                    f"{where} line {reader.line_num} has {len(row)} cells instead of"
-                    f" {len(header)}: correct the line"
-                )
-            split = "" if split_at is None else _split(row[split_at], where, reader.line_num)
-            item = Item(row[file_at].strip(), row[label_at].strip(), split)
-            rows.append((reader.line_num, item))
-    except csv.Error as error:
-        raise UserError(f"{where} line {reader.line_num}: {error}: correct the line") from error
-    labels = labels_of([item.label for _, item in rows], where)
-    return [(n, replace(item, label=label)) for (n, item), label in zip(rows, labels, strict=True)]
-
-
-def _column(header: Sequence[str], wanted: Sequence[str], where: str) -> int:
-    for name in wanted:
-        if name in header:
-            return header.index(name)
-    raise UserError(
-        f"{where} has no column {' or '.join(wanted)} (its header is {', '.join(header)!r}):"
-        " name the columns in the first line"
-    )
-
-
-def _split(cell: str, where: str, line: int) -> str:
-    split = cell.strip().lower()
-    if split and split not in SPLITS:
-        raise UserError(f"{where} line {line}: unknown split {cell!r}: {nearest(split, SPLITS)}")
-    return SPLITS.get(split, "train")
-
-
-def _listed(rows: Sequence[tuple[int, Item]], files: Files, where: str) -> dict[str, Item]:
-    stems: dict[str, list[str]] = {}
-    for path in files.images:
-        stems.setdefault(path.rsplit(".", 1)[0], []).append(path)
-    listed: dict[str, Item] = {}
+def _listed(files: Files, table: str) -> dict[str, _Said]:
+    """What ``table`` says of each image that it names."""
+    where = f"{files.where}/{table}"
+    names = _Names(files, _folder_of(table))
+    said: dict[str, _Said] = {}
     absent: list[str] = []
-    for line, item in rows:
-        path = _inside(item.path, where, line)
-        if path not in files.images:
-            found = stems.get(path, [])
-            if len(found) > 1:
-                raise UserError(
-                    f"{where} line {line}: {item.path!r} may be {' or '.join(found)}:"
-                    " write the suffix"
-                )
-            if not found:
-                absent.append(item.path)
-                continue
-            path = found[0]
-        listed[path] = _merge(listed.get(path), Item(path, item.label, item.split), where)
+    for row in _rows(files, table, where):
+        path = names.find(row, where)
+        if path is None:
+            absent.append(row.file)
+            continue
+        now = _Said(Item(path, row.label, row.split), f"{where} line {row.line}")
+        said[path] = _merged(said.get(path), now)
     if absent:
         raise UserError(
             f"{where} names {absent[0]!r} ({len(absent)} in all), which is no image file in"
             f" {files.where}: add the file or remove the row"
         )
-    return listed
+    return said
 
 
-def _inside(cell: str, where: str, line: int) -> str:
+def _rows(files: Files, table: str, where: str) -> list[Row]:
+    try:
+        data = files.tables[table]()
+    except (UnreadableError, OSError) as error:
+        raise UserError(f"{where} cannot be read ({error}): repair it") from error
+    in_folders = any(path.count("/") > table.count("/") for path in files.images)
+    is_lines = suffix_of(table) == ".jsonl"
+    return read_rows(data, where, lines=is_lines, needs_label=not in_folders)
+
+
+class _Names:
+    """The images in a folder ("" or "a/") by what a table may call them."""
+
+    def __init__(self, files: Files, folder: str) -> None:
+        self._paths = files.images
+        self._folder = folder
+        self._same = {_composed(path): path for path in files.images}
+        self._stems: dict[str, list[str]] = {}
+        for path in files.images:
+            self._stems.setdefault(_composed(path.rsplit(".", 1)[0]), []).append(path)
+
+    def find(self, row: Row, where: str) -> str | None:
+        """The path of the image that ``row`` names; UserError for a path that is no such thing."""
+        if row.file and self._folder + row.file in self._paths:
+            return self._folder + row.file
+        path = _composed(self._folder + _inside(row.file, f"{where} line {row.line}"))
+        if path in self._same:
+            return self._same[path]
+        found = self._stems.get(path, [])
+        if len(found) > 1:
+            raise UserError(
+                f"{where} line {row.line}: {row.file!r} may be {' or '.join(found)}:"
+                " write the suffix"
+            )
+        return found[0] if found else None
+
+
+def _composed(path: str) -> str:
+    """``path`` with accents composed, as one system writes them and another does not."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _folder_of(path: str) -> str:
+    """The folder of ``path`` with its "/"; "" at the top."""
+    return path[: path.rfind("/") + 1]
+
+
+def _inside(cell: str, where: str) -> str:
     path = PurePosixPath(cell)
     outside = path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", cell)
     if not cell or outside or "\\" in cell:
         raise UserError(
-            f"{where} line {line}: {cell!r} is no path inside the folder: write it relative to"
-            " the folder, with '/'"
+            f"{where}: {cell!r} is no path inside the folder: write it relative to the folder,"
+            " with '/'"
         )
     return path.as_posix()
 
 
-def _merge(before: Item | None, now: Item, where: str) -> Item:
-    """One file may stand twice if the rows agree; an empty label agrees with any."""
+def _merged(before: _Said | None, now: _Said) -> _Said:
+    """One file may stand twice if the rows agree; an empty cell agrees with any."""
     if before is None:
         return now
-    if before.label and now.label and before.label != now.label:
+    for what in ("label", "split"):
+        one, two = getattr(before.item, what), getattr(now.item, what)
+        if one and two and one != two:
+            raise UserError(
+                f"{now.where}: {now.item.path} has two {what}s, {one!r} and {two!r}: keep one"
+            )
+    label, split = before.item.label or now.item.label, before.item.split or now.item.split
+    return _Said(Item(now.item.path, label, split), now.where)
+
+
+def _folders_say(files: Files, said: Mapping[str, _Said]) -> Mapping[str, Item]:
+    """What the folders say of the images in them, where they are classes or splits.
+
+    They are classes where the table uses one of their names, or no label. Where it names
+    every image, or there are no folders beside one another, they need not be. Raises UserError
+    where they may be, as a table that names some images says nothing of the others.
+    """
+    nested = {path: reader for path, reader in files.images.items() if "/" in path}
+    parts = {class_name(part) for path in nested for part in path.split("/")[:-1]}
+    labels = {s.item.label for s in said.values()} - {""}
+    if nested and (not labels or labels & parts):
+        return {item.path: item for item in class_items(replace(files, images=nested))}
+    tops = {path.split("/")[0] for path in nested}
+    splits = splits_of(tops)
+    if any(top not in splits and not is_unlabelled_folder(top) for top in tops):
+        splits = {}
+    depth = 2 if splits else 1
+    groups = {"/".join(path.split("/")[:depth]) for path in nested if path.count("/") >= depth}
+    groups = {group for group in groups if not is_unlabelled_folder(group.rsplit("/", 1)[-1])}
+    if len(groups) > 1:
+        _refuse_partial(nested, said, groups)
+    return {path: Item(path, "", splits.get(path.split("/")[0], "")) for path in nested}
+
+
+def _refuse_partial(
+    nested: Iterable[str], said: Mapping[str, _Said], groups: Collection[str]
+) -> None:
+    """UserError if there are images in the folders ``groups`` that the table does not name."""
+    left = [p for p in nested if p not in said and any(p.startswith(g + "/") for g in groups)]
+    first = next((s for path, s in said.items() if s.item.label and path in nested), None)
+    if left and first:
         raise UserError(
-            f"{where}: {now.path} has two labels, {before.label!r} and {now.label!r}: keep one"
+            f"{first.where} labels {first.item.path} {first.item.label!r}, which is not its"
+            f" folder's name, and {left[0]} ({len(left)} in all) is not in the table: make table"
+            " and folders agree, or list every image (an empty label is unlabelled)"
         )
-    if before.split != now.split:
-        raise UserError(
-            f"{where}: {now.path} is in two splits, {before.split} and {now.split}: keep one"
-        )
-    return before if before.label else now
+
+
+def _agreed(path: str, said: _Said | None, folder: Item | None) -> Item:
+    """What table and folder say of the image ``path``; UserError where they differ."""
+    if said is None or folder is None:
+        return folder or (said.item if said else Item(path, ""))
+    item = said.item
+    for what in ("label", "split"):
+        one, two = getattr(item, what), getattr(folder, what)
+        if one and two and one != two:
+            raise UserError(
+                f"{said.where} gives {path} the {what} {one!r}, and its folder says {two!r}:"
+                " correct one of them"
+            )
+    return Item(path, item.label or folder.label, item.split or folder.split)
