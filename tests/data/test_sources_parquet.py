@@ -132,7 +132,7 @@ def test_mistakes_are_named(tmp_path, write):
         load_data(write(one, [0, 5], names=["a", "b"]))
     with pytest.raises(UserError, match="label -2"):
         load_data(write(one, [0, -2]))
-    with pytest.raises(UserError, match=r"no column label or labels or fine_label \(it has extra"):
+    with pytest.raises(UserError, match=r"no column label or labels or class \(it has extra"):
         load_data(write(one, [0], column="kind"))
     with pytest.raises(UserError, match=r"column 'label' is double"):
         load_data(write(one, [0.5]))
@@ -141,7 +141,7 @@ def test_mistakes_are_named(tmp_path, write):
     with pytest.raises(UserError, match="has no label at all"):
         load_data(write(one, [None, None], kind=pa.int64()))
     pq.write_table(pa.table({"image": ["x.png"], "label": [0]}), one)
-    with pytest.raises(UserError, match=r"column 'image' is string"):
+    with pytest.raises(UserError, match=r"row 0: the row names the file 'x\.png'"):
         load_data(one)
     table = pa.table({"image": [b"x"], "label": [0]})
     pq.write_table(table.replace_schema_metadata({"huggingface": "[oops"}), one)

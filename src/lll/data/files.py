@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -33,13 +33,15 @@ class Files:
     """Files by their POSIX path inside ``where`` (the folder or zip, for messages).
 
     ``images`` and ``tables`` of labels map a path to its reader, in sorted order; ``folders``
-    holds every sub-folder, empty ones too. ``unused`` counts all other files.
+    holds every sub-folder, empty ones too. ``parquets`` map a path to its place on the disk,
+    "" in a zip. ``unused`` counts all other files.
     """
 
     where: str
     images: Mapping[str, Reader]
     tables: Mapping[str, Reader]
     folders: frozenset[str]
+    parquets: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[Unused, ...] = ()
 
 
@@ -86,6 +88,7 @@ def make_files(where: str, entries: Iterable[Entry]) -> Files:
     entries = sorted(entries, key=lambda entry: entry.path)
     images: dict[str, Reader] = {}
     tables: dict[str, Reader] = {}
+    parquets: dict[str, str] = {}
     unused: dict[str, list[str]] = {}
     folders = {entry.path for entry in entries if entry.folder}
     for entry in entries:
@@ -96,12 +99,14 @@ def make_files(where: str, entries: Iterable[Entry]) -> Files:
             images[entry.path] = reader
         elif entry.read is not None and is_table(entry.path):
             tables[entry.path] = entry.read
+        elif entry.read is not None and suffix_of(entry.path) == ".parquet":
+            parquets[entry.path] = entry.place
         else:
             unused.setdefault(reason, []).append(entry.path)
     for path in (*images, *tables):
         folders.update(map(str, PurePosixPath(path).parents))
     counted = tuple(Unused(reason, len(paths), paths[0]) for reason, paths in unused.items())
-    return Files(where, images, tables, frozenset(folders - {"."}), counted)
+    return Files(where, images, tables, frozenset(folders - {"."}), parquets, counted)
 
 
 def image_reader(entry: Entry) -> tuple[Reader | None, str]:

@@ -20,7 +20,7 @@ from lll.data.sources.arrays import load_npz
 from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, Progress, fetch_archive, load_archive
 from lll.data.sources.digits import load_digits
 from lll.data.sources.folder import load_classes
-from lll.data.sources.parquet import load_parquet_file, load_parquet_folder, parquet_files
+from lll.data.sources.parquet import holds_images, load_parquet_file, load_parquet_folder
 from lll.data.sources.table import load_table, tables_of
 from lll.data.walk import Entry, walk
 from lll.errors import UserError, lookup, nearest
@@ -44,15 +44,21 @@ def _load_zip(path: Path, options: Options) -> DataSet:
 
 
 def _load_tree(name: str, files: Files, options: Options) -> DataSet:
+    if holds_images(files):
+        return load_parquet_folder(name, files, options)
     files = unwrapped(files)
     tables = tables_of(files)
     if tables:
         data = load_table(name, files, tables, options)
     else:
         data = load_classes(name, files, options)
-    others = [table for table in files.tables if table not in tables]
-    unused = Unused("a table in a sub-folder", len(others), next(iter(others), ""))
-    return data.with_unused((unused,) if others else ())
+    left = {
+        "a table in a sub-folder": [table for table in files.tables if table not in tables],
+        "a Parquet file without images and labels": list(files.parquets),
+    }
+    return data.with_unused(
+        tuple(Unused(reason, len(paths), paths[0]) for reason, paths in left.items() if paths)
+    )
 
 
 def _unused_in(path: Path, entries: Sequence[Entry]) -> tuple[Unused, ...]:
@@ -74,8 +80,11 @@ KINDS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path, Options], DataSe
     ("a .parquet file", _suffix(".parquet"), load_parquet_file),
     ("an .npz file", _suffix(".npz"), load_npz),
     ("a .zip file", _suffix(".zip"), _load_zip),
-    ("a folder of .parquet files", lambda p: bool(parquet_files(p)), load_parquet_folder),
-    ("a folder of class folders, or of images and a CSV", Path.is_dir, _load_folder),
+    (
+        "a folder of class folders, of images and a CSV, or of .parquet files",
+        Path.is_dir,
+        _load_folder,
+    ),
 )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,35 +16,29 @@ import numpy as np
 from lll.data.assemble import (
     Options,
     assemble,
-    check_class_names,
     check_labels,
     encode,
     encode_numbers,
 )
 from lll.data.decoding import Reader, UnreadableError, decode_into
-from lll.data.imageset import DataSet
-from lll.data.layout import SPLITS
+from lll.data.files import Files
+from lll.data.imageset import DataSet, Skipped, Unused
+from lll.data.layout import SPLITS, split_of
+from lll.data.paths import as_text
+from lll.data.sources.schema import Columns, columns_of
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.labels.missing import labels_of, signed
+from lll.words import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-IMAGE_COLUMNS = ("image", "img")
-LABEL_COLUMNS = ("label", "labels", "fine_label")
 BATCH_ROWS = 1024
 FILE_SPLITS = SPLITS | dict.fromkeys(("unlabelled", "unlabeled", "unsupervised"), "train")
 
 Label = int | str | None
-
-
-@dataclass(frozen=True)
-class _Columns:
-    image: str
-    label: str
-    class_names: tuple[str, ...]  # empty where the schema names none
-    label_type: Any  # of NumPy
+Cell = dict[str, Any] | bytes | str | None
 
 
 @dataclass(frozen=True)
@@ -56,55 +50,117 @@ class _Told:
     splits: list[str]
 
 
-def parquet_files(folder: Path) -> list[Path]:
-    """The ``*.parquet`` files of a folder, or of its ``data`` folder, by name."""
-    for place in (folder, folder / "data") if folder.is_dir() else ():
-        files = sorted(p for p in place.glob("*.parquet") if not p.name.startswith("."))
-        if files:
-            return files
-    return []
+@dataclass(frozen=True)
+class _File:
+    """A Parquet file, its split, and what reads an image file that one of its rows names."""
+
+    path: Path
+    split: str
+    find: Callable[[str], bytes]
 
 
-def load_parquet_folder(folder: Path, options: Options) -> DataSet:
-    """All Parquet files of a folder; the start of a file's name says its split.
+def holds_images(files: Files) -> bool:
+    """Whether the Parquet files of a tree, and no image files beside them, are its images.
 
-    ``train-*``, ``test-*`` and ``validation-*`` are known. Validation files are the test
-    images where there is no labelled test file, else they train.
+    Parquet beside image files is, if it has a column of images and one of labels.
     """
-    files = parquet_files(folder)
-    splits = [_split(path.name) for path in files]
-    if any(splits) and not all(splits):
-        odd = files[splits.index("")]
-        raise UserError(f"{odd} does not say its split: rename it to train-... or test-...")
-    name = folder.resolve().name
-    return _load(name, files, [split or "train" for split in splits], options)
+    if not files.parquets or not files.images:
+        return bool(files.parquets)
+    path = Path(next(iter(files.parquets.values())))
+    try:
+        with _open(path) as file:
+            columns_of(file.schema_arrow, path)
+    except UserError:
+        return False
+    return True
+
+
+def load_parquet_folder(name: str, files: Files, options: Options) -> DataSet:
+    """All Parquet files of a tree; a folder, or the start of the file's name, says the split.
+
+    They lie at the top, in ``data`` or in the folder of a configuration, as in
+    ``plain_text/train-00000.parquet`` or ``default/train/0000.parquet``. Raises UserError for
+    several configurations.
+    """
+    _check_one_configuration(files)
+    splits = {path: _split(path) for path in files.parquets}
+    if any(splits.values()) and not all(splits.values()):
+        odd = next(path for path, split in splits.items() if not split)
+        raise UserError(
+            f"{files.where}/{odd} does not say its split: rename it to train-... or test-..."
+        )
+    named: set[str] = set()
+    found = [
+        _File(Path(place), splits[path] or "train", partial(_named, files, path, named))
+        for path, place in files.parquets.items()
+    ]
+    data = _load(name, found, options)
+    left = [path for path in files.images if path not in named]
+    unused = Unused("an image that no row of the Parquet files names", len(left), "".join(left[:1]))
+    return data.with_unused((unused,) if left else ())
+
+
+def _check_one_configuration(files: Files) -> None:
+    if not all(files.parquets.values()):
+        raise UserError(f"{files.where}: Parquet files in a zip are not read: unpack it")
+    names = {
+        "/".join(f for f in _folders(path) if f != "data" and not split_of(f))
+        for path in files.parquets
+    }
+    if len(names) > 1:
+        shown = listed(sorted(name or "the top" for name in names), 4)
+        raise UserError(
+            f"{files.where} holds Parquet files in {shown}, which are several data sets: give the"
+            " folder of one"
+        )
+
+
+def _folders(path: str) -> list[str]:
+    return path.split("/")[:-1]
+
+
+def _split(path: str) -> str:
+    """The split that the start of the file's name says, else the last folder that says one."""
+    prefix = re.split(r"[-_.]", path.rsplit("/", 1)[-1].lower())[0]
+    folders = (split_of(folder) for folder in reversed(_folders(path)))
+    return FILE_SPLITS.get(prefix, "") or next(filter(None, folders), "")
+
+
+def _named(files: Files, table: str, named: set[str], path: str) -> bytes:
+    """The image file that a row of ``table`` names, relative to it or to the top."""
+    beside = "/".join([*_folders(table), path])
+    for candidate in (beside, path):
+        if candidate in files.images:
+            named.add(candidate)
+            return files.images[candidate]()
+    raise UnreadableError(f"{path!r} is no image in {files.where}")
 
 
 def load_parquet_file(path: Path, options: Options) -> DataSet:
     """One Parquet file, whatever its name: the test share is set aside from it."""
-    return _load(path.stem, [path], ["train"], options)
+    return _load(as_text(path.stem), [_File(path, "train", _not_here)], options)
 
 
-def _split(file_name: str) -> str:
-    prefix = re.split(r"[-_.]", file_name.lower())[0]
-    return FILE_SPLITS.get(prefix, "")
+def _not_here(path: str) -> bytes:
+    raise UnreadableError(f"the row names the file {path!r}: give the folder, not the .parquet")
 
 
-def _load(name: str, files: Sequence[Path], splits: Sequence[str], options: Options) -> DataSet:
+def _load(name: str, files: Sequence[_File], options: Options) -> DataSet:
     columns, count = _look_at(files)
     if not count:
         raise UserError(f"{name} has no rows: give Parquet files that hold images")
     pixels, told = options.pixels(), _Told([], [], [])
-    with closing(_rows(files, splits, columns, told)) as rows:
+    with closing(_rows(files, columns, told)) as rows:
         kept, skipped = decode_into(
             pixels, rows, count, options.image_size, options.resize, strict=options.strict
         )
-    class_names, indices = _encode(list(compress(told.labels, kept)), columns, name)
+    class_names, labels = _encode(told.labels, columns, name)
+    _check_no_class_lost(class_names, labels, kept, skipped, name)
     return assemble(
         name,
         class_names,
         pixels.rows(),
-        indices,
+        labels[kept],
         np.array(list(compress(told.ids, kept)), dtype=np.str_),
         np.array(list(compress(told.splits, kept)), dtype=np.str_),
         test_share=options.test_share,
@@ -112,37 +168,54 @@ def _load(name: str, files: Sequence[Path], splits: Sequence[str], options: Opti
     )
 
 
-def _look_at(files: Sequence[Path]) -> tuple[list[_Columns], int]:
+def _check_no_class_lost(
+    class_names: Sequence[str],
+    labels: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    skipped: Sequence[Skipped],
+    name: str,
+) -> None:
+    lost = np.setdiff1d(labels, [UNLABELLED, *labels[kept]])
+    if len(lost) and kept.any():
+        first = skipped[int((labels[~kept] == lost[0]).argmax())]
+        raise UserError(
+            f"{name}: class {class_names[lost[0]]!r} has no readable image: all"
+            f" {(labels == lost[0]).sum()} were skipped (first {first.path}: {first.reason}):"
+            " repair them or remove the rows"
+        )
+
+
+def _look_at(files: Sequence[_File]) -> tuple[list[Columns], int]:
     """The columns of each file, and the rows of all; UserError if they do not fit together."""
-    columns: list[_Columns] = []
+    columns: list[Columns] = []
     count = 0
-    for path in files:
+    for path in (file.path for file in files):
         with _open(path) as file:
-            columns.append(_columns(file.schema_arrow, path))
+            columns.append(columns_of(file.schema_arrow, path))
             count += file.metadata.num_rows
         if columns[-1].class_names != columns[0].class_names:
             raise UserError(
-                f"{path} names other classes than {files[0]}: use files of one data set"
+                f"{path} names other classes than {files[0].path}: use files of one data set"
             )
     return columns, count
 
 
 def _rows(
-    files: Sequence[Path], splits: Sequence[str], columns: Sequence[_Columns], told: _Told
+    files: Sequence[_File], columns: Sequence[Columns], told: _Told
 ) -> Generator[tuple[str, Reader], None, None]:
     """What errors call each row, and its image; the rest of the row is added to ``told``."""
-    rows_so_far = dict.fromkeys(splits, 0)
-    for path, split, names in zip(files, splits, columns, strict=True):
-        with _open(path) as file:
+    rows_so_far = {file.split: 0 for file in files}
+    for source, names in zip(files, columns, strict=True):
+        with _open(source.path) as file:
             row = 0
-            for readers, labels in _batches(file, names, path):
-                for reader, label in zip(readers, labels, strict=True):
+            for cells, labels in _batches(file, names, source.path):
+                for cell, label in zip(cells, labels, strict=True):
                     told.labels.append(label)
-                    told.ids.append(f"{split}/{rows_so_far[split] + row:05d}")
-                    told.splits.append(split)
-                    yield f"{path.name} row {row}", reader
+                    told.ids.append(f"{source.split}/{rows_so_far[source.split] + row:05d}")
+                    told.splits.append(source.split)
+                    yield f"{source.path.name} row {row}", partial(_read, source.find, cell)
                     row += 1
-            rows_so_far[split] += row
+            rows_so_far[source.split] += row
 
 
 def _open(path: Path) -> Any:
@@ -155,78 +228,34 @@ def _open(path: Path) -> Any:
         raise UserError(f"{path} is not a readable Parquet file: {_line(error)}") from error
 
 
-def _columns(schema: Any, path: Path) -> _Columns:
-    import pyarrow.types as kinds
-
-    image = _find(schema.names, IMAGE_COLUMNS, path)
-    label = _find(schema.names, LABEL_COLUMNS, path)
-    kind = schema.field(image).type
-    if kinds.is_struct(kind) and any(kind.field(i).name == "bytes" for i in range(len(kind))):
-        kind = kind.field("bytes").type
-    if not (kinds.is_binary(kind) or kinds.is_large_binary(kind)):
-        raise UserError(
-            f"{path}: column {image!r} is {kind}: it must hold the bytes of image files"
-        )
-    kind = schema.field(label).type
-    if kinds.is_dictionary(kind):
-        kind = kind.value_type
-    if not (kinds.is_integer(kind) or kinds.is_string(kind) or kinds.is_large_string(kind)):
-        raise UserError(f"{path}: column {label!r} is {kind}: it must hold integers or strings")
-    names = _class_names(schema.metadata, label, path)
-    return _Columns(image, label, names if kinds.is_integer(kind) else (), kind.to_pandas_dtype())
-
-
-def _find(present: Sequence[str], wanted: Sequence[str], path: Path) -> str:
-    for name in wanted:
-        if name in present:
-            return name
-    raise UserError(
-        f"{path} has no column {' or '.join(wanted)} (it has {', '.join(present)}): rename one"
-    )
-
-
-def _class_names(metadata: dict[bytes, bytes] | None, label: str, path: Path) -> tuple[str, ...]:
-    """The names of ``datasets.ClassLabel`` in the schema's metadata, or none."""
-    text = (metadata or {}).get(b"huggingface")
-    if text is None:
-        return ()
-    try:
-        features = json.loads(text)["info"]["features"]
-        names = features.get(label, {}).get("names") or ()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: the schema's 'huggingface' metadata is damaged: write the file again"
-        ) from error
-    return check_class_names(names, str(path))
-
-
-def _batches(
-    file: Any, columns: _Columns, path: Path
-) -> Iterator[tuple[list[Reader], list[Label]]]:
+def _batches(file: Any, columns: Columns, path: Path) -> Iterator[tuple[list[Cell], list[Label]]]:
     import pyarrow as pa
 
     try:
         for batch in file.iter_batches(BATCH_ROWS, columns=[columns.image, columns.label]):
-            data = batch.column(columns.image).to_pylist()
-            yield [_reader(cell) for cell in data], batch.column(columns.label).to_pylist()
+            yield (
+                batch.column(columns.image).to_pylist(),
+                batch.column(columns.label).to_pylist(),
+            )
     except (pa.ArrowException, ValueError, OSError) as error:
         raise UserError(f"{path} is damaged: {_line(error)}: fetch it again") from error
 
 
-def _reader(cell: dict[str, Any] | bytes | None) -> Callable[[], bytes]:
-    def read() -> bytes:
-        data = cell.get("bytes") if isinstance(cell, dict) else cell
-        if data is None:
-            raise UnreadableError("the row holds no image bytes")
-        return bytes(data)
-
-    return read
+def _read(find: Callable[[str], bytes], cell: Cell) -> bytes:
+    """The bytes that ``cell`` holds, or those of the file that it names."""
+    data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+    if isinstance(data, bytes):
+        return data
+    path = path if data is None else data
+    if not path:
+        raise UnreadableError("the row holds no image bytes")
+    return find(str(path))
 
 
 def _encode(
-    labels: Sequence[Label], columns: Sequence[_Columns], name: str
+    labels: Sequence[Label], columns: Sequence[Columns], name: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names and indices: by the schema's names, else by the values that occur."""
+    """Class names and indices: by the schema's names that occur, else by the values that do."""
     if any(isinstance(label, str) for label in labels):
         return encode(labels_of(["" if label is None else str(label) for label in labels], name))
     known = np.array([label is not None for label in labels], dtype=bool)
@@ -237,7 +266,9 @@ def _encode(
     numbers[known] = signed(given, name, len(class_names) or None)
     if class_names:
         check_labels(numbers, len(class_names), name)
-        return class_names, numbers
+        used = np.unique(numbers[numbers != UNLABELLED])  # a schema may name more
+        indices = np.where(numbers == UNLABELLED, UNLABELLED, np.searchsorted(used, numbers))
+        return tuple(class_names[i] for i in used), indices
     return encode_numbers(numbers, name)
 
 
