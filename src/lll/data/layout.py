@@ -18,26 +18,22 @@ SPLITS = {
     "dev": "validation",
 }
 # What may stand beside such a word in the name of a folder: training_set, seg_train, TestImages.
-_BESIDE = frozenset(
-    [
+_BESIDE = {
+    *(
         "set",
         "sets",
         "data",
         "dataset",
         "datasets",
-        "seg",
         "split",
-        "images",
-        "image",
-        "imgs",
-        "img",
-        "pics",
-        "photos",
         "folder",
         "dir",
+        "seg",
         "x",
-    ]
-)
+        "partial",
+    ),
+    *("image", "images", "img", "imgs", "photos", "pics"),
+}
 
 
 def split_of(name: str) -> str:
