@@ -1,6 +1,7 @@
 import json
 import math
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -237,7 +238,7 @@ CHOICES = st.fixed_dictionaries(
     {"data": TEXT, "method": st.sampled_from(METHODS)},
     optional={
         "classes": RANGES.map(lambda r: f"{r[0] + 1}:{r[1] + 1}:linear"),
-        "class_order": TEXT,
+        "class_order": st.lists(TEXT).map(tuple),
         "labels": RANGES.map(lambda r: f"{r[0] / 1000}:{r[1] / 1000}"),
         "unlabelled_pool": st.sampled_from(["represented", "all"]),
         "epochs": st.integers(1, 10**6),
@@ -255,6 +256,25 @@ CHOICES = st.fixed_dictionaries(
         "seed": st.integers(0, 2**63 - 1),
     },
 )
+
+
+@pytest.mark.parametrize("order", ["b,a", "[a],[b", ("a, b", "[c]", 'd"')])
+def test_an_order_of_classes_survives_toml(order):
+    config = RunConfig(data="x", class_order=order)
+    assert config.class_order == order
+    assert through_toml(config) == config
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text('data = "x"', encoding="utf-8-sig")
+    assert read_toml(path) == {"data": "x"}
+
+
+def test_a_path_that_is_not_utf8_is_text():
+    config = RunConfig(data=Path("caf\udce9"))
+    assert config.data == r"caf\xe9"
+    assert through_toml(config) == config
 
 
 @given(CHOICES)

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from lll.data.paths import as_text
 from lll.errors import UserError, nearest
 from lll.labels.schedule import (
     Schedule,
@@ -70,8 +71,26 @@ def _joined(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _names(value: Any) -> Any:
+    """A list of names as it is, also where a flag holds it as it stands in TOML."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return tomllib.loads(f"names = {value}")["names"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _place(value: Any) -> Any:
+    """A path as well-formed text, whatever its bytes are."""
+    text = _joined(value)
+    return as_text(text) if isinstance(text, str) else text
+
+
 _AS_TEXT = PlainSerializer(str)
 Text = Annotated[str, BeforeValidator(_joined)]
+Place = Annotated[str, BeforeValidator(_place)]
+ClassOrder = Annotated[str | tuple[str, ...], BeforeValidator(_names)]
 ClassSchedule = Annotated[Schedule, BeforeValidator(class_schedule), _AS_TEXT]
 LabelSchedule = Annotated[Schedule, BeforeValidator(label_schedule), _AS_TEXT]
 RateSchedule = Annotated[Schedule, BeforeValidator(rate_schedule), _AS_TEXT]
@@ -95,7 +114,7 @@ class RunConfig(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
-    data: Text = Field(description="data set: a name, a folder, a zip or a file")
+    data: Place = Field(description="data set: a name, a folder, a zip or a file")
     method: str = Field(
         "gradual", description="baseline, self_supervised, finetune, gradual or sandbox"
     )
@@ -105,7 +124,9 @@ class RunConfig(BaseModel):
     classes: ClassSchedule = Field(
         "all", description="classes represented, low:high", validate_default=True
     )
-    class_order: Text = Field("data", description="data, shuffle, or class names with commas")
+    class_order: ClassOrder = Field(
+        "data", description='data, shuffle, class names with commas, or a list: ["a, b", "c"]'
+    )
     labels: LabelSchedule = Field(
         1.0, description="share of labels known, low:high, or 4/class", validate_default=True
     )
@@ -219,7 +240,7 @@ def _toml_value(value: Any) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """The keys of a TOML file; UserError that names the file if it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lll.config import RunConfig
 from lll.errors import UserError
 from lll.labels.oracle import Reveal, order_of_classes
 from lll.labels.schedule import RULES, EpochPlan, Schedule, plan_run
@@ -227,6 +228,21 @@ def test_shuffles_of_other_seeds_differ():
 )
 def test_a_list_of_names_is_the_order(order):
     assert order_of_classes(order, NAMES, 0) == (3, 0, 2, 1)
+
+
+def test_names_with_commas_and_names_that_look_equal():
+    names = ("salt, fine", "cafe\u0301", "pepper")
+    order = ["caf\u00e9", "salt, fine", "pepper"]
+    assert order_of_classes(order, names, 0) == (1, 0, 2)
+    assert RunConfig(data="x", class_order=order).class_order == tuple(order)
+    flag = '["caf\u00e9", "salt, fine", "pepper"]'
+    assert order_of_classes(RunConfig(data="x", class_order=flag).class_order, names, 0) == (
+        1,
+        0,
+        2,
+    )
+    with pytest.raises(UserError, match=r"no class 'salt': .*, as a list: \[\"a, b\", \"c\"\]"):
+        order_of_classes("café,salt, fine,pepper", names, 0)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class GradualClassifier(
     pretrain_epochs : first epochs, self-supervised, of finetune (half of them).
     classes : how many classes are represented at each epoch of `fit`: "all", or a schedule
         such as "2:all:linear".
-    class_order : "data" (sorted), "shuffle", or the class names with commas between.
+    class_order : "data" (sorted), "shuffle", or a list of the class names.
     labels : share of the given labels that is known at each epoch of `fit`, as a schedule,
         or "4/class". 1 makes all known from the start; "0.01:1:linear" adds them evenly,
         the last of them in the last epoch.
@@ -131,7 +131,7 @@ class GradualClassifier(
         labelled_batch_size: int | None = None,
         pretrain_epochs: int | None = None,
         classes: int | str = "all",
-        class_order: str = "data",
+        class_order: str | Sequence[str] = "data",
         labels: float | str = "0.01:1:linear",
         unlabelled_pool: Literal["represented", "all"] = "represented",
         contrastive_rate: float | str | None = None,

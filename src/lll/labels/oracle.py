@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
+from lll.labels.names import class_name
 from lll.labels.schedule import EpochPlan
 from lll.seeding import keyed_order, numpy_generator
+from lll.words import listed
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,26 @@ def order_of_classes(
 ) -> tuple[int, ...]:
     """Class indices in the order in which they are introduced.
 
-    ``order`` is ``data`` (the data set's own), ``shuffle`` (seeded) or a list of every
-    class name; UserError for an unknown, missing or repeated name.
+    ``order`` is ``data`` (the data set's own), ``shuffle`` (seeded), every class name with
+    commas between, or a list of them; UserError for an unknown, missing or repeated name.
     """
     count = len(class_names)
     if order == "data":
         return tuple(range(count))
     if order == "shuffle":
         return tuple(numpy_generator(seed, "class-order").permutation(count).tolist())
-    names = [part.strip() for part in order.split(",")] if isinstance(order, str) else list(order)
-    unknown = [name for name in names if name not in class_names]
+    names = order.split(",") if isinstance(order, str) else list(order)
+    index = {class_name(name): i for i, name in enumerate(class_names)}
+    unknown = [name for name in names if class_name(name) not in index]
     if unknown:
-        raise UserError(f"class_order: no class {unknown[0]!r}: name {', '.join(class_names)}")
-    if len(names) != count or len(set(names)) != count:
-        raise UserError(f"class_order: name each of {', '.join(class_names)} once")
-    return tuple(class_names.index(name) for name in names)
+        hint = ', as a list: ["a, b", "c"]' if any("," in name for name in class_names) else ""
+        raise UserError(
+            f"class_order: no class {unknown[0].strip()!r}: name {listed(class_names, 20)}{hint}"
+        )
+    chosen = tuple(index[class_name(name)] for name in names)
+    if sorted(chosen) != list(range(count)):
+        raise UserError(f"class_order: name each of {listed(class_names, 20)} once")
+    return chosen
 
 
 @dataclass(frozen=True)
