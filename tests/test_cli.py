@@ -246,6 +246,22 @@ def test_data_info(data):
         assert re.search(rf"{name}\s+│\s+25\s+│\s+10", ended.out)
 
 
+def test_what_is_not_used_is_said(tmp_path):
+    """By `data info` and before a run's plan, grouped by reason."""
+    for name in ("a", "b"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "d" / name / f"{i}.png")
+        (tmp_path / "d" / name / "notes.txt").touch()
+        (tmp_path / "d" / name / "Thumbs.db").touch()
+    info = in_process("data", "info", tmp_path / "d")
+    assert "not used: 2 hidden or left by the system, first a/Thumbs.db" in info.out
+    assert "not used: 2 not an image (.txt), first a/notes.txt" in info.out
+    plan = in_process("schedule", "--data", tmp_path / "d", "--classes", 2)
+    said = "files not used: 4: 2 hidden or left by the system; 2 not an image (.txt)"
+    assert said in one_line(plan.err, "not used")
+
+
 def test_data_info_json(data):
     (facts,) = in_process("data", "info", data, "--json").events
     assert facts["train"] == 100

@@ -18,7 +18,6 @@ from pydantic import (
     model_validator,
 )
 
-from lll.data.paths import as_text
 from lll.errors import UserError, nearest
 from lll.labels.schedule import (
     Schedule,
@@ -83,6 +82,8 @@ def _names(value: Any) -> Any:
 
 def _place(value: Any) -> Any:
     """A path as well-formed text, whatever its bytes are."""
+    from lll.data.paths import as_text  # brings NumPy, which `lll --help` can do without
+
     text = _joined(value)
     return as_text(text) if isinstance(text, str) else text
 

@@ -190,3 +190,27 @@ def test_npz_errors_name_the_file(tmp_path):
     np.savez(tmp_path / "d.npz", images=IMAGES, labels=LABELS[:3])
     with pytest.raises(UserError, match=r"d\.npz: labels has shape"):
         load_data(tmp_path / "d.npz")
+
+
+def test_validation_arrays_are_the_validation_images(tmp_path):
+    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_val": IMAGES[:4], "y_val": LABELS[:4]}
+    np.savez(tmp_path / "d.npz", **arrays, x_extra=IMAGES[:2])
+    data = load_data(tmp_path / "d.npz")
+    assert {split: len(part) for split, part in data.parts.items()} == {
+        "train": 16,
+        "validation": 4,
+        "test": 4,
+    }
+    assert data.validation.ids[0] == "validation/00000"
+    assert [(u.reason, u.first) for u in data.unused] == [
+        ("an array of a name that is not known", "x_extra")
+    ]
+    with pytest.raises(UserError, match="labels_validation is given without images_validation"):
+        from_arrays(IMAGES, LABELS, labels_validation=LABELS)
+
+
+def test_names_that_are_not_text_become_text():
+    labels, ids = ["caf\udce9", "tea"] * 10, [f"\udcff{i}" for i in range(20)]
+    data = from_arrays(IMAGES, labels, ids=ids, test_share=0)
+    assert data.class_names == (r"caf\xe9", "tea")
+    assert data.train.ids[3] == r"\xff3"

@@ -48,7 +48,8 @@ def encode(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Sorted class names and the index int64 [n] of each label; "" becomes -1."""
     names = tuple(sorted(set(labels) - {""}))
     index = {"": UNLABELLED} | {name: i for i, name in enumerate(names)}
-    return names, np.array([index[label] for label in labels], dtype=np.int64)
+    indices = np.array([index[label] for label in labels], dtype=np.int64)
+    return tuple(map(as_text, names)), indices
 
 
 def encode_numbers(

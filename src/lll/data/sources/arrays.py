@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,25 @@ from lll.data.assemble import (
     row_ids,
 )
 from lll.data.decoding import resize_all
-from lll.data.imageset import DataSet
+from lll.data.imageset import DataSet, Unused
+from lll.data.paths import as_text
 from lll.data.rows import Rows
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.labels.missing import is_missing, labels_of, signed
+from lll.words import listed
 
 # The names under which an .npz may hold each array, best first.
 KEYS = {
     "images": ("images", "x", "x_train"),
     "labels": ("labels", "y", "y_train"),
+    "images_validation": ("images_validation", "images_val", "x_validation", "x_valid", "x_val"),
+    "labels_validation": ("labels_validation", "labels_val", "y_validation", "y_valid", "y_val"),
     "images_test": ("images_test", "x_test"),
     "labels_test": ("labels_test", "y_test"),
     "class_names": ("class_names",),
     "ids": ("ids",),
+    "ids_validation": ("ids_validation", "ids_val"),
     "ids_test": ("ids_test",),
 }
 CHUNK_BYTES = 16 * 2**20  # of the given pixels that are converted at a time
@@ -44,10 +49,13 @@ def from_arrays(
     images: ArrayLike | Rows,
     labels: ArrayLike,
     *,
+    images_validation: ArrayLike | Rows | None = None,
+    labels_validation: ArrayLike | None = None,
     images_test: ArrayLike | Rows | None = None,
     labels_test: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     ids: Sequence[str] | NDArray[np.str_] | None = None,
+    ids_validation: Sequence[str] | NDArray[np.str_] | None = None,
     ids_test: Sequence[str] | NDArray[np.str_] | None = None,
     name: str = "arrays",
     image_size: int = 32,
@@ -61,8 +69,8 @@ def from_arrays(
     for unlabelled, or strings with "" (or None) for unlabelled. Integers are indices into
     ``class_names``; without them each integer that occurs is a class, named by its value, in order.
     Strings must be among ``class_names``, or are sorted without. Without test arrays
-    ``test_share`` of each class is set aside by id. ``ids`` default to ``train/00000`` ... and
-    ``test/00000`` ...
+    ``test_share`` of each class is set aside by id; without validation arrays a run sets aside
+    some of its own. ``ids`` default to ``train/00000`` ..., ``test/00000`` ... and so on.
 
     Arrays in memory are copied. A ``numpy.memmap`` (``numpy.load(path, mmap_mode="r")``) of
     uint8 RGB in ``image_size`` stays in its file and is read batch by batch, so it may be
@@ -71,17 +79,21 @@ def from_arrays(
     Raises UserError naming the array and the value that cannot be used.
     """
     options = Options(image_size, test_share, resize=resize)
-    if (images_test is None) != (labels_test is None):
-        given, missing = ("images_test", "labels_test")[:: 1 if labels_test is None else -1]
-        raise UserError(f"{name}: {given} is given without {missing}: give both or neither")
-    given_names = None if class_names is None else check_class_names(class_names, "class_names")
-    parts = [_part("", images, labels, ids, options, given_names)]
-    if images_test is not None and labels_test is not None:
-        parts.append(_part("_test", images_test, labels_test, ids_test, options, given_names))
-    splits = np.repeat(np.array(["train", "test"])[: len(parts)], [len(p[1]) for p in parts])
+    known = None if class_names is None else check_class_names(class_names, "class_names")
+    given = {
+        "train": (images, labels, ids),
+        "validation": (images_validation, labels_validation, ids_validation),
+        "test": (images_test, labels_test, ids_test),
+    }
+    parts = [
+        _part(split, pixels, marks, names, options, known)
+        for split, (pixels, marks, names) in given.items()
+        if pixels is not None or marks is not None
+    ]
+    splits = np.repeat([p[3] for p in parts], [len(p[1]) for p in parts])
     if len({p[1].dtype.kind for p in parts}) > 1:
         raise UserError(f"{name}: labels and labels_test differ in kind: use strings or integers")
-    names, indices = _encode(np.concatenate([p[1] for p in parts]), given_names)
+    names, indices = _encode(np.concatenate([p[1] for p in parts]), known)
     return assemble(
         name,
         names,
@@ -96,23 +108,27 @@ def from_arrays(
 def load_npz(path: Path, options: Options) -> DataSet:
     """A DataSet from an ``.npz`` with the keys in ``KEYS``; pickled objects are refused."""
     arrays = _read_npz(path)
-    found: dict[str, Any] = {role: _first(arrays, keys) for role, keys in KEYS.items()}
+    found = {role: next((k for k in keys if k in arrays), None) for role, keys in KEYS.items()}
     for role in ("images", "labels"):
         if found[role] is None:
             raise UserError(
                 f"{path} has no array {' or '.join(KEYS[role])}"
-                f" (it has {', '.join(arrays) or 'none'}): rename one"
+                f" (it has {listed(arrays, 12) or 'none'}): rename one"
             )
+    given: dict[str, Any] = {role: arrays[key] for role, key in found.items() if key}
     try:
-        return from_arrays(
-            **{role: array for role, array in found.items() if array is not None},
-            name=path.stem,
+        data = from_arrays(
+            **given,
+            name=as_text(path.stem),
             image_size=options.image_size,
             test_share=options.test_share,
             resize=options.resize,
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    left = [key for key in arrays if key not in found.values()]
+    unused = Unused("an array of a name that is not known", len(left), "".join(left[:1]))
+    return data.with_unused((unused,) if left else ())
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -138,29 +154,30 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def _first(arrays: Mapping[str, NDArray[Any]], keys: Sequence[str]) -> NDArray[Any] | None:
-    return next((arrays[key] for key in keys if key in arrays), None)
-
-
 def _part(
-    suffix: str,
-    images: ArrayLike | Rows,
-    labels: ArrayLike,
+    split: str,
+    images: ArrayLike | Rows | None,
+    labels: ArrayLike | None,
     ids: Sequence[str] | NDArray[np.str_] | None,
     options: Options,
     class_names: Sequence[str] | None,
-) -> tuple[NDArray[np.uint8] | Rows, NDArray[Any], NDArray[np.str_]]:
+) -> tuple[NDArray[np.uint8] | Rows, NDArray[Any], NDArray[np.str_], str]:
     """Checked images [n, size, size, 3], labels [n] (int64 or str) and ids [n] of one split."""
+    suffix = "" if split == "train" else f"_{split}"
+    if images is None or labels is None:
+        there, missing = ("labels", "images") if images is None else ("images", "labels")
+        raise UserError(f"{there}{suffix} is given without {missing}{suffix}: give both or neither")
     pixels = _pixels(images, "images" + suffix, options)
     marks = _labels(labels, "labels" + suffix, class_names)
-    names = row_ids("test" if suffix else "train", len(pixels)) if ids is None else np.asarray(ids)
+    names = row_ids(split, len(pixels)) if ids is None else np.asarray(ids)
     for array, what in ((marks, "labels"), (names, "ids")):
         if array.shape != (len(pixels),):
             raise UserError(
                 f"{what}{suffix} has shape {list(array.shape)} for {len(pixels)} images:"
                 f" give one of {what} per image"
             )
-    return pixels, marks, names.astype(np.str_)
+    texts = [as_text(name) for name in names.astype(np.str_).tolist()]
+    return pixels, marks, np.array(texts, dtype=np.str_), split
 
 
 def _pixels(images: ArrayLike | Rows, what: str, options: Options) -> NDArray[np.uint8] | Rows:
