@@ -14,6 +14,7 @@ from lll.data.assemble import Options, assemble, encode
 from lll.data.decoding import Reader, UnreadableError, decode_into
 from lll.data.formats import (
     HEAD_BYTES,
+    SUFFIXES,
     foreign_reason,
     is_image,
     starts_as_image,
@@ -103,8 +104,8 @@ def make_files(where: str, entries: Iterable[Entry]) -> Files:
             parquets[entry.path] = entry.place
         else:
             unused.setdefault(reason, []).append(entry.path)
-    for path in (*images, *tables):
-        folders.update(map(str, PurePosixPath(path).parents))
+    for folder in {path.rpartition("/")[0] for path in (*images, *tables)}:
+        folders.update(map(str, (PurePosixPath(folder), *PurePosixPath(folder).parents)))
     counted = tuple(Unused(reason, len(paths), paths[0]) for reason, paths in unused.items())
     return Files(where, images, tables, frozenset(folders - {"."}), parquets, counted)
 
@@ -115,16 +116,17 @@ def image_reader(entry: Entry) -> tuple[Reader | None, str]:
     The reader of an image that is not read, by its format or because it is no regular file,
     raises UnreadableError, so that the image is skipped in view.
     """
-    if entry.reason == HIDDEN:
-        return None, HIDDEN
-    if is_image(entry.path):
-        reason = entry.reason or foreign_reason(entry.path)
-        return (partial(_refuse, reason) if reason else entry.read), ""
-    if entry.read is None:
+    suffix = suffix_of(entry.path)
+    if entry.reason == HIDDEN or (entry.reason and not is_image(entry.path)):
         return None, entry.reason
-    if suffix_of(entry.path):
-        return None, f"not an image ({suffix_of(entry.path)})"
-    return (entry.read, "") if _starts_as_image(entry.read) else (None, "not an image (no suffix)")
+    if suffix in SUFFIXES and not entry.reason:
+        return entry.read, ""
+    if reason := entry.reason or foreign_reason(entry.path):
+        return partial(_refuse, reason), ""
+    if suffix:
+        return None, f"not an image ({suffix})"
+    is_one = entry.read is not None and _starts_as_image(entry.read)
+    return (entry.read, "") if is_one else (None, "not an image (no suffix)")
 
 
 def _refuse(reason: str) -> bytes:

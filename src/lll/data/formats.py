@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 
 # Pillow knows dozens of formats, some of which start other programs (EPS). Only these are tried.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -26,12 +26,13 @@ _HEIC = (b"heic", b"heix", b"mif1")
 
 def suffix_of(path: str) -> str:
     """The suffix of ``path`` in small letters, with its dot; "" without one."""
-    return os.path.splitext(path)[1].lower()  # noqa: PTH122 - may be a member of a zip
+    return posixpath.splitext(path)[1].lower()
 
 
 def is_image(path: str) -> bool:
     """Whether the suffix of ``path`` is that of an image, be it one that is not read."""
-    return suffix_of(path) in SUFFIXES | FOREIGN
+    suffix = suffix_of(path)
+    return suffix in SUFFIXES or suffix in FOREIGN
 
 
 def foreign_reason(path: str) -> str:
