@@ -12,6 +12,7 @@ import heapq
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,7 @@ def is_hidden(name: str) -> bool:
 def walk(root: Path) -> list[Entry]:
     """All that is below ``root``, by path; UserError for a folder that cannot be read."""
     # A link to a folder that holds this one would bring in all that is beside it.
-    seen = {_identity(folder.stat()) for folder in root.resolve().parents}
+    seen = set(_above(root))
     start = len(os.path.join(root, ""))  # noqa: PTH118 - a string
     found: list[Entry] = []
     folders = [Entry("", folder=True, place=os.fspath(root), status=_status(root))]
@@ -86,6 +87,12 @@ def walk(root: Path) -> list[Entry]:
             else:
                 folders.append(entry)
     return sorted(found, key=lambda entry: entry.path)[1:]
+
+
+def _above(root: Path) -> Iterable[tuple[int, int]]:
+    for folder in root.resolve().parents:
+        with suppress(OSError):  # one that may not be looked at cannot be linked to either
+            yield _identity(folder.stat())
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -121,7 +128,8 @@ def _entry(path: str, found: os.DirEntry[str]) -> Entry:
     try:
         status = found.stat()
     except OSError as error:
-        reason = ITSELF if error.errno == errno.ELOOP else NOWHERE
+        known = {errno.ELOOP: ITSELF, errno.ENOENT: NOWHERE}
+        reason = known.get(error.errno or 0, f"cannot be looked at: {error.strerror}")
         return Entry(path, reason=reason, place=found.path)
     if stat.S_ISDIR(status.st_mode):
         return Entry(path, folder=True, place=found.path, status=status)
