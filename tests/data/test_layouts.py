@@ -91,21 +91,15 @@ def test_a_class_may_be_called_as_a_split(tmp_path, plant, name):
     [
         (
             f"{SPLIT} extra/5.png extra/6.png",
-            r"holds test, train, named like splits, beside extra: .* train/CLASS/1\.jpg and test/",
+            r"holds splits \(test, train\) beside other folders \(extra\): use train/CLASS/1\.jpg",
         ),
-        (f"{SPLIT} pred/x/5.png", "beside pred"),
-        (f"d/{SPLIT.replace(' ', ' d/')} d/extra/5.png", "d/d holds test, train"),
-        (
-            "train/1.png test/2.png other/3.png",
-            "holds test, train, named .* beside other",
-        ),
-        ("train/a/1.png train/b/2.png more/c/3.png", "holds train, named like splits, beside more"),
-        (
-            "val/a/1.png test/a/2.png",
-            r"holds test, val, .* and no training images: add a f",
-        ),
+        (f"{SPLIT} pred/x/5.png", r"beside other folders \(pred\)"),
+        (f"d/{SPLIT.replace(' ', ' d/')} d/extra/5.png", r"d/d holds splits \(test, train\)"),
+        ("train/1.png test/2.png other/3.png", r"splits \(test, train\) beside .* \(other\)"),
+        ("train/a/1.png train/b/2.png more/c/3.png", r"splits \(train\) beside .* \(more\)"),
+        ("val/a/1.png test/a/2.png", r"splits \(test, val\) and no training images: use train/"),
         ("val/1.png test/2.png", "no training images"),
-        ("test/a/1.png test/b/2.png", "holds test, .* and no training images: .* or rename"),
+        ("test/a/1.png test/b/2.png", r"splits \(test\) and no training images: .*, rename it"),
         ("train/a/1.png train/b/2.png val/c/3.png", "class 'c' is in validation and not in train"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from lll.data.assemble import Options
 from lll.data.files import Files, Item, load_items, wrapper_in
@@ -10,8 +10,9 @@ from lll.data.imageset import DataSet
 from lll.data.layout import splits_of
 from lll.errors import UserError
 from lll.labels.names import class_name, is_unlabelled_folder
+from lll.words import listed
 
-LAYOUT = "train/CLASS/1.jpg and test/CLASS/1.jpg (val/ and unlabelled/ too, if you have them)"
+LAYOUT = "train/CLASS/1.jpg and test/CLASS/1.jpg (also val/ and unlabelled/)"
 
 
 def load_classes(name: str, files: Files, options: Options) -> DataSet:
@@ -54,22 +55,16 @@ def _splits(files: Files, tops: Sequence[str]) -> Mapping[str, str]:
         return {}
     if others:
         raise UserError(
-            f"{files.where} holds {_names(splits)}, named like splits, beside {_names(others)}: lay"
-            f" all out as {LAYOUT}, or with one folder per class and no splits; rename a class"
-            " that is named like a split"
+            f"{files.where} holds splits ({listed(splits, 4)}) beside other folders"
+            f" ({listed(others, 4)}): use {LAYOUT}, or one folder per class and no splits; if a"
+            " class is named like a split, rename it"
         )
     if "train" not in splits.values():
         raise UserError(
-            f"{files.where} holds {_names(splits)}, named like splits, and no training images: add"
-            f" a folder train, as in {LAYOUT}, or rename a folder that is no split"
+            f"{files.where} holds splits ({listed(splits, 4)}) and no training images: use"
+            f" {LAYOUT}; if a class is named like a split, rename it"
         )
     return splits
-
-
-def _names(folders: Iterable[str], most: int = 4) -> str:
-    names = sorted(folders)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _split_items(files: Files, tops: Sequence[str], splits: Mapping[str, str]) -> list[Item]:

@@ -190,9 +190,9 @@ def _refuse_partial(
     first = next((s for path, s in said.items() if s.item.label and path in nested), None)
     if left and first:
         raise UserError(
-            f"{first.where} labels {first.item.path} {first.item.label!r}, which is not its"
-            f" folder's name, and {left[0]} ({len(left)} in all) is not in the table: make table"
-            " and folders agree, or list every image (an empty label is unlabelled)"
+            f"{first.where} labels {first.item.path} {first.item.label!r}, its folder has another"
+            f" name, and {left[0]} ({len(left)} in all) is not in the table: make table and"
+            " folders agree, or list every image (an empty label is unlabelled)"
         )
 
 
