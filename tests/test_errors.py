@@ -6,6 +6,7 @@ import pytest
 from tests.fuzz.mutate import TWO_LINES
 
 from lll.errors import UserError
+from lll.words import visible
 
 
 @pytest.mark.parametrize(
@@ -13,7 +14,7 @@ from lll.errors import UserError
 )
 def test_a_message_is_one_short_printable_line(quoted):
     message = str(UserError(f"Unknown class {quoted} in names.txt: correct it"))
-    assert message.isprintable()
+    assert visible(message) == message
     assert message.startswith("Unknown class ") and message.endswith(" in names.txt: correct it")
     assert len(message) <= TWO_LINES
 

@@ -37,6 +37,16 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= MOST_CHARACTERS else f"{shown[:half]} ... {shown[-half:]}"
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is one of those that mean too little memory, of a CPU or of a GPU."""
+    said = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or "out of memory" in said  # CUDA, Pillow
+        or "can't allocate memory" in said  # torch on a CPU, for which it has no class
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the known name closest to ``name``, else the known names."""
     names = sorted(known)

@@ -4,11 +4,14 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import time
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from tests.data.test_download import tar_gz
 from lll.data import cache, load_data, pixels, sources
 from lll.data import decoding as images
 from lll.data.assemble import Options
+from lll.data.files import Files
 from lll.data.fingerprint import fingerprint
 from lll.data.imageset import DataSet
 from lll.data.rows import Rows
@@ -234,6 +238,148 @@ def test_a_changed_file_is_decoded_anew(tmp_path, plant, make_image, store):
     with zipfile.ZipFile(path, "a") as out:
         out.writestr("eel/1.png", make_image(5))
     assert load_data(path, cache=store).class_names == ("cat", "dog", "eel")
+
+
+def swap(one: Path, other: Path) -> None:
+    """Each under the name of the other, the folder looking as before."""
+    spare = one.with_name("spare")
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
+
+
+def write_in_place(one: Path, other: Path) -> None:
+    """The content of each in the other, which keeps its times."""
+    contents = [path.read_bytes() for path in (one, other)]
+    for path, content in zip((one, other), reversed(contents), strict=True):
+        status = path.stat()
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replace_by_copies(one: Path, other: Path) -> None:
+    """Other files of the same names, sizes and times, as an archive brings them."""
+    contents = [path.read_bytes() for path in (one, other)]
+    for path, content in zip((one, other), reversed(contents), strict=True):
+        status = path.stat()
+        path.unlink()
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [swap, write_in_place, replace_by_copies])
+@pytest.mark.parametrize("source", ["folder", "parquet"])
+def test_other_content_of_equal_size_and_time_is_noticed(
+    tmp_path, store, make_image, change, source
+):
+    root = tmp_path / "pets"
+    if source == "folder":
+        paths = [root / f"{c}/{i}.bmp" for c in "ab" for i in range(3)]
+        for i, path in enumerate(paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(make_image(i, kind="BMP"))
+    else:
+        root.mkdir()
+        paths = [root / "train-0.parquet", root / "train-1.parquet"]
+        for start, path in enumerate(paths):
+            cells = [make_image(start + 2 * i, kind="BMP") for i in range(5)]
+            table = pa.table({"image": cells, "label": [0, 1, 0, 1, 0]})
+            pq.write_table(table, path, compression="none", use_dictionary=False)
+    assert len({path.stat().st_size for path in paths}) == 1
+    for path in paths:
+        os.utime(path, ns=(10**18, 10**18))
+    before = load_data(root, cache=store)
+    change(paths[0], paths[-1])
+    after = load_data(root, cache=store)
+    assert_equal(after, uncached(root))
+    assert not np.array_equal(np.asarray(after.train.images), np.asarray(before.train.images))
+
+
+def test_opening_reads_no_image(pets, store, monkeypatch):
+    first = load_data(pets, cache=store)
+    for name in ("fingerprint", "array_hash"):
+        monkeypatch.setattr(cache, name, lambda *_: pytest.fail("read"))
+    assert load_data(pets, cache=store).fingerprint == first.fingerprint
+
+
+def test_a_cache_that_was_copied_is_checked_once(pets, tmp_path, store, decoded, monkeypatch):
+    plain = load_data(pets, cache=store)
+    shutil.copytree(store, tmp_path / "copy")
+    decoded.clear()
+    assert_equal(load_data(pets, cache=tmp_path / "copy"), plain)
+    assert decoded == []
+    monkeypatch.setattr(cache, "fingerprint", lambda _: pytest.fail("read"))
+    load_data(pets, cache=tmp_path / "copy")
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """``failing(error)``: reading ``cat/2.png`` of a folder raises ``error``, or no more."""
+    read_folder = sources.read_folder
+
+    def fail(error: Exception | None) -> None:
+        def read(root: Path) -> Files:
+            files = read_folder(root)
+            harmed = {"cat/2.png": refuse} if error else {}
+            return replace(files, images={**files.images, **harmed})
+
+        def refuse() -> bytes:
+            raise error
+
+        monkeypatch.setattr(sources, "read_folder", read)
+
+    return fail
+
+
+PASSING = [
+    OSError(errno.EIO, "Input/output error"),
+    PermissionError(errno.EACCES, "Permission denied"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=str)
+def test_what_could_not_be_read_once_is_tried_again(pets, store, failing, error):
+    failing(error)
+    for _ in range(2):
+        skipped = load_data(pets, cache=store).skipped
+        assert [(s.path, s.passing) for s in skipped] == [
+            ("cat/2.png", True),
+            ("cat/bad.png", False),
+        ]
+        assert (getattr(error, "strerror", "") or "memory") in skipped[0].reason
+    failing(None)
+    assert_equal(load_data(pets, cache=store), uncached(pets))
+    assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("out of memory error when reading")])
+def test_lack_of_memory_is_not_damage(pets, store, monkeypatch, error):
+    calls = []
+    upright = images._upright
+
+    def lack(image: Image.Image) -> Image.Image:
+        calls.append(image)
+        if len(calls) == 3:
+            raise error
+        return upright(image)
+
+    monkeypatch.setattr(images, "_upright", lack)
+    skipped = load_data(pets, cache=store).skipped
+    assert [s.reason for s in skipped if s.passing] == ["not enough memory to decode it"]
+    monkeypatch.undo()
+    assert_equal(load_data(pets, cache=store), uncached(pets))
+
+
+def test_the_umask_says_who_may_read_what_is_kept(pets, store):
+    before = os.umask(0o027)
+    try:
+        load_data(pets, cache=store)
+    finally:
+        os.umask(before)
+    place = place_in(store)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (store, place)} == {0o750}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o640}
 
 
 def cut(place: Path) -> None:

@@ -60,6 +60,38 @@ def test_other_modes_become_rgb(image, expected):
     np.testing.assert_array_equal(out, np.broadcast_to(np.uint8(expected), (8, 8, 3)))
 
 
+def tiff(bits: int, photometric: int, values: list[int], order: str = "<") -> bytes:
+    """A TIFF of one row of grey ``values``, written by hand: Pillow writes no such 16 bits."""
+    pixels = "".join(f"{value:0{bits}b}" for value in values)
+    data = int(pixels, 2).to_bytes(-(-len(pixels) // 8), "big")
+    if bits == 16:
+        data = struct.pack(f"{order}{len(values)}H", *values)
+    # Width, height, bits, no compression, photometric, strip, samples, rows, bytes in the strip.
+    tags = {256: len(values), 257: 1, 258: bits, 259: 1, 262: photometric, 277: 1, 278: 1}
+    tags |= {273: 8 + 2 + 12 * 9 + 4, 279: len(data)}
+    entries = b"".join(struct.pack(order + "HHII", k, 4, 1, tags[k]) for k in sorted(tags))
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, len(tags))
+    return head + entries + bytes(4) + data
+
+
+UNKNOWN_TO_PILLOW = [(12, 0, "<"), (12, 0, ">"), (12, 1, ">"), (16, 0, ">")]
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+@pytest.mark.parametrize("photometric", [0, 1], ids=["white is zero", "black is zero"])
+def test_grey_of_any_depth_is_neither_negative_nor_dark(bits, photometric, order):
+    most = 2**bits - 1
+    values = [0, most, 0, most // 2 + 1, most, most, 0, 0]
+    shades = [(v if photometric else most - v) * 255 // most for v in values]
+    try:
+        out = decode(tiff(bits, photometric, values, order), 8)
+    except UnreadableError:
+        assert (bits, photometric, order) in UNKNOWN_TO_PILLOW
+        return
+    np.testing.assert_allclose(out[0, :, 0].astype(int), shades, atol=1)
+
+
 def test_transparent_palette_is_laid_on_white():
     image = Image.new("P", (8, 8), 0)
     image.putpalette([9, 9, 9, 1, 2, 3])

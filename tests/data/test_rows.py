@@ -151,14 +151,6 @@ def test_a_bad_float_is_named_by_its_place_in_the_whole(monkeypatch, memory):
         from_arrays(array, labels(40), image_size=8)
 
 
-def test_a_fingerprint_is_what_it_was_before_it_was_computed_in_pieces(monkeypatch):
-    images = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
-    data = from_arrays(images, [0, 1, 0, 1, -1], image_size=4, test_share=0.5)
-    assert fingerprint(data) == "cd1c2d7765343f5d532f90a3a6fac6e5"
-    monkeypatch.setattr("lll.data.fingerprint.CHUNK_BYTES", 1)
-    assert fingerprint(data) == "cd1c2d7765343f5d532f90a3a6fac6e5"
-
-
 def test_a_known_fingerprint_does_not_outlive_a_change(memory):
     data = from_arrays(memory, labels(40), image_size=8).with_fingerprint("abc")
     assert data.fingerprint == "abc"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lll.data import decoding as images
-from lll.data import workers
+from lll.data import worker, workers
 from lll.data.decoding import UnreadableError, decode_all
 from lll.data.pixels import Pixels
 from lll.errors import UserError
@@ -82,6 +82,18 @@ def test_large_files_among_small_ones_keep_their_order(files, started, monkeypat
     want = [images.attempt(images._read(reader), 8) for reader in mixed]
     np.testing.assert_array_equal(got[0], [w for w in want if not isinstance(w, UnreadableError)])
     assert started
+
+
+def test_what_a_process_has_no_memory_for_is_decoded_here(files, started, monkeypatch):
+    assert worker._answer(UnreadableError("x", passing=True)) == workers.LACKED_MEMORY
+    assert worker._answer(UnreadableError("x")) == "x"
+    want = decode_all(*files, 8)
+    monkeypatch.setattr(
+        workers.Workers, "decode", lambda self, names, *_: [workers.LACKED_MEMORY] * len(names)
+    )
+    got = decode_all(*files, 8)
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_strict_names_the_first_bad_file(files, started):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lll.errors import UserError
+from lll.words import visible
 
 # What a field may wrongly hold: bounds of integers, text that means something, odd characters.
 NUMBERS = (0, 1, -1, 127, 255, 256, 65535, 2**31 - 1, -(2**31), 2**32, 2**63, 2**64, 10**30)
@@ -107,7 +108,7 @@ def read_or_refused(read: Callable[[], object]) -> UserError | None:
         read()
     except UserError as error:
         message = str(error)
-        if not message.isprintable() or not 0 < len(message) <= TWO_LINES:
+        if visible(message) != message or not 0 < len(message) <= TWO_LINES:
             pytest.fail(f"not one short line: {message[:1000]!r}")
         return error
     return None

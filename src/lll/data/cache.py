@@ -5,10 +5,12 @@ In ``<cache>/decoded/<key>/``, where the key stands for the source and how it is
     pixels.bin   uint8 [n, size, size, 3]: training, then validation, then test images
     labels.npy   int64 [n]
     ids.npy      str [n]
-    meta.json    names and counts, the state of the source, and checksums
+    meta.json    names and counts, the state of the source and of these files, and checksums
 
-A folder appears under its key when it is whole. It is rebuilt when the source has changed
-or when what is in it is not what was written.
+A folder appears under its key when it is whole. It is rebuilt when the source has changed,
+when what is in it is not what was written, or when an image could not be read for a reason
+that is not in its file. The content is read to be checked only where the files are others than
+those written, such as copies.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import hashlib
 import json
 import logging
 import math
+import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import accumulate
 from pathlib import Path
@@ -29,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.assemble import Options
-from lll.data.fingerprint import fingerprint
+from lll.data.fingerprint import array_hash, fingerprint
 from lll.data.formats import is_image, suffix_of
 from lll.data.imageset import DataSet, ImageSet, Skipped, Unused
 from lll.data.locks import alone
@@ -37,8 +41,9 @@ from lll.data.pixels import StoreError
 from lll.data.rows import Rows
 from lll.data.walk import HIDDEN, Entry
 
-FORMAT = 2  # of the files, and of what decoding makes of an image
+FORMAT = 3  # of the files, and of what decoding makes of an image
 COPY_BYTES = 16 * 2**20  # at a time
+FILES = ("pixels.bin", "labels.npy", "ids.npy")
 # What a source may be read from, beside images; other files may change.
 STAMPED = frozenset({"", ".csv", ".jsonl", ".parquet"})
 
@@ -68,6 +73,7 @@ def load_cached(
     memory, and a warning is logged that says so. Raises what ``decode`` raises.
     """
     place = cache_folder(cache) / "decoded" / _key(source, options)
+    stamp = f"{FORMAT} {stamp}"
     try:
         data = _kept(place, stamp, says=False) or _build(place, stamp, decode, options)
     except (OSError, StoreError) as error:
@@ -84,20 +90,35 @@ def load_cached(
 
 
 def stamp_of(path: Path, entries: Sequence[Entry]) -> str:
-    """A hash of the size and the time of change of ``path``, or of the ``entries`` of a folder."""
+    """A hash of which file ``path`` is, its size and times, or of those of its ``entries``."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(str(path.resolve()).encode(errors="surrogateescape"))
     for entry in entries if path.is_dir() else [Entry("", status=path.stat())]:
         if entry.folder:  # its own time changes with files that do not matter
             digest.update(f"{entry.path}/\n".encode())
         elif entry.reason != HIDDEN and (suffix_of(entry.path) in STAMPED or is_image(entry.path)):
-            known = (entry.status.st_size, entry.status.st_mtime_ns) if entry.status else None
+            known = identity(entry.status) if entry.status else None
             digest.update(f"{entry.path}\0{known}\n".encode())
     return digest.hexdigest()
 
 
+def identity(status: os.stat_result) -> tuple[int, ...]:
+    """What is another as soon as a file is replaced, swapped or written to.
+
+    A program may set size and time of the content (``st_mtime``) to what they were; the system
+    alone sets the time of change.
+    """
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
 def _key(source: str, options: Options) -> str:
-    parts = [FORMAT, source, options.image_size, options.resize, options.test_share]
+    parts = [source, options.image_size, options.resize, options.test_share]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -123,7 +144,10 @@ def _build(place: Path, stamp: str, decode: Decode, options: Options) -> DataSet
             shutil.rmtree(left, ignore_errors=True)
         work = _temporary(place)
         try:
-            _write(work, decode(replace(options, store=work / "decoded.bin")), stamp)
+            decoded = decode(replace(options, store=work / "decoded.bin"))
+            if any(skip.passing for skip in decoded.skipped):
+                stamp = ""  # of no state of the source: it is decoded anew next time
+            _write(work, decoded, stamp)
             _swap(work, place)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -134,7 +158,10 @@ def _build(place: Path, stamp: str, decode: Decode, options: Options) -> DataSet
 
 
 def _temporary(place: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent))
+    """A new folder beside ``place``, for whom the user's umask says; `tempfile` asks nobody."""
+    folder = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
+    folder.mkdir()
+    return folder
 
 
 def _swap(work: Path, place: Path) -> None:
@@ -151,7 +178,8 @@ def _swap(work: Path, place: Path) -> None:
 def _write(work: Path, data: DataSet, stamp: str) -> None:
     _order_pixels(work, data)
     parts = data.parts.values()
-    np.save(work / "labels.npy", np.concatenate([part.labels for part in parts]))
+    labels = np.concatenate([part.labels for part in parts])
+    np.save(work / "labels.npy", labels)
     np.save(work / "ids.npy", np.concatenate([part.ids for part in parts]))
     facts = {
         "name": data.name,
@@ -162,8 +190,21 @@ def _write(work: Path, data: DataSet, stamp: str) -> None:
         "unused": [asdict(unused) for unused in data.unused],
         "stamp": stamp,
         "fingerprint": fingerprint(data),
+        "labels": array_hash(labels),
     }
-    (work / "meta.json").write_text(json.dumps({**facts, "checksum": _checksum(facts)}))
+    _write_meta(work, facts)
+
+
+def _write_meta(place: Path, facts: dict[str, Any]) -> None:
+    """``facts`` of the files at ``place`` as they now are."""
+    facts = {**facts, "files": _identities(place)}
+    written = place / "meta.tmp"
+    written.write_text(json.dumps({**facts, "checksum": _checksum(facts)}))
+    written.replace(place / "meta.json")
+
+
+def _identities(place: Path) -> list[list[int]]:
+    return [list(identity((place / name).stat())) for name in FILES]
 
 
 def _order_pixels(work: Path, data: DataSet) -> None:
@@ -193,14 +234,24 @@ def _read(place: Path, stamp: str) -> DataSet | None:
         if facts["stamp"] != stamp:
             return None
         data = _opened(place, facts)
+        # Looked at after they were opened: no other process has changed them in between.
+        if facts["files"] != _identities(place):
+            _check_content(data, facts)
+            with suppress(OSError):  # somebody else's
+                _write_meta(place, facts)
     except _DamagedError:
         raise
     # A damaged file makes json and numpy raise nearly anything.
     except Exception as error:
         raise _DamagedError(f"{type(error).__name__}: {error}") from error
-    if fingerprint(data) != facts["fingerprint"]:
-        raise _DamagedError("its content has the wrong checksum")
     return data.with_fingerprint(facts["fingerprint"])
+
+
+def _check_content(data: DataSet, facts: dict[str, Any]) -> None:
+    if fingerprint(data) != facts["fingerprint"]:
+        raise _DamagedError("its images or ids have the wrong checksum")
+    if array_hash(np.concatenate([part.labels for part in data.parts.values()])) != facts["labels"]:
+        raise _DamagedError("its labels have the wrong checksum")
 
 
 def _opened(place: Path, facts: dict[str, Any]) -> DataSet:

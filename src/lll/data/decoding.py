@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from lll.data.formats import FORMATS, unknown_reason
 from lll.data.imageset import Skipped
 from lll.data.pixels import Pixels
-from lll.data.workers import MOST, Workers, start_workers
-from lll.errors import UserError, nearest
+from lll.data.workers import LACKED_MEMORY, MOST, Workers, start_workers
+from lll.errors import UserError, nearest, out_of_memory
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,7 +43,11 @@ WORKERS_FROM_S = 1.5
 
 
 class UnreadableError(ValueError):
-    """Why one image could not be used."""
+    """Why one image could not be used; ``passing`` if the cause is not in the file itself."""
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
 
 
 Result = NDArray[np.uint8] | UnreadableError
@@ -91,7 +95,10 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
         raise UnreadableError(unknown_reason(data)) from error
     # Decoders report a damaged file through any of these, EOFError and IndexError included.
     except Exception as error:
-        raise UnreadableError(f"damaged image: {error or type(error).__name__}") from error
+        if out_of_memory(error):
+            raise UnreadableError("not enough memory to decode it", passing=True) from error
+        reason = str(error) or type(error).__name__
+        raise UnreadableError(f"damaged image: {reason}") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -108,14 +115,27 @@ def _rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint16) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_upper_bits(image)).convert("RGB")
     if image.mode in ("I", "F"):
         raise UnreadableError("32-bit pixels have no fixed range: save it with 8 or 16 bits")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upper_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """The upper 8 of 16 or 12 bits of grey, with 0 for black.
+
+    Of a TIFF Pillow gives the numbers as stored; its tags say their bits and which is black.
+    """
+    from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
+
+    tags = getattr(image, "tag_v2", {})
+    shift = tags.get(BITSPERSAMPLE, (16,))[0] - 8
+    grey: NDArray[np.uint8] = (np.asarray(image).astype(np.uint16) >> shift).astype(np.uint8)
+    white_is_zero = tags.get(PHOTOMETRIC_INTERPRETATION) == 0
+    return ~grey if white_is_zero else grey
 
 
 def _square(image: Image.Image, size: int, resize: str) -> Image.Image:
@@ -201,7 +221,7 @@ def decode_into(
                         " or load without strict to skip it"
                     )
                 else:
-                    skipped.append(Skipped(name, str(result)))
+                    skipped.append(Skipped(name, str(result), result.passing))
             if images:
                 pixels.put(np.stack(images))
     return np.array(kept, dtype=bool), tuple(skipped)
@@ -272,12 +292,15 @@ class _Decoders:
     ) -> list[Result]:
         sent = [data if isinstance(data, bytes) else b"" for data in contents]
         answers = workers.decode(names, sent, self._size, self._resize)
-        return [
-            data
-            if isinstance(data, UnreadableError)
-            else (UnreadableError(answer) if isinstance(answer, str) else answer)
-            for data, answer in zip(contents, answers, strict=True)
-        ]
+        return [self._result(data, answer) for data, answer in zip(contents, answers, strict=True)]
+
+    def _result(self, data: bytes | UnreadableError, answer: NDArray[np.uint8] | str) -> Result:
+        """What a worker made of ``data``; where it had no memory, what this process makes of it."""
+        if not isinstance(answer, str):
+            return answer
+        if isinstance(data, UnreadableError) or answer == LACKED_MEMORY:
+            return attempt(data, self._size, self._resize)
+        return UnreadableError(answer)
 
 
 def _read(reader: Reader) -> bytes | UnreadableError:
@@ -286,7 +309,9 @@ def _read(reader: Reader) -> bytes | UnreadableError:
     except UnreadableError as error:
         return error
     except OSError as error:
-        return UnreadableError(f"cannot be opened: {error.strerror or error}")
+        return UnreadableError(f"cannot be read: {error.strerror or error}", passing=True)
+    except MemoryError:
+        return UnreadableError("not enough memory to read it", passing=True)
 
 
 @contextmanager

@@ -1,33 +1,45 @@
-"""A hash of all that is in a data set: what a run and a cache know their data by."""
+"""What a run and a cache know their data by: hashes of images, of ids and of labels."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lll.data.imageset import DataSet
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lll.data.rows import Rows
 
 CHUNK_BYTES = 4 * 2**20
+HASH_BYTES = 16
 
 
 def fingerprint(data: DataSet) -> str:
-    """A hash of the ids, labels and pixels of ``data``, equal only for equal data.
+    """A hash of the ids and pixels of each split, in their order.
 
-    Read a chunk at a time, so that images in a mapped file are never all in memory.
+    Labels do not count: they may come and change. Images in a file are read a chunk at a time.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for part in data.parts.values():
-        for array in (part.images, part.labels, part.ids):
-            rows = max(1, CHUNK_BYTES * len(array) // max(array.nbytes, 1))
-            for start in range(0, len(array), rows):
-                digest.update(_bytes(array[start : start + rows]))
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
+    for split, part in data.parts.items():
+        digest.update("\0".join([split, *part.ids, "", ""]).encode(errors="surrogatepass"))
+        digest.update(image_hashes(part.images).data)
     return digest.hexdigest()
 
 
-def _bytes(chunk: NDArray[Any]) -> memoryview:
-    return np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).data
+def image_hashes(images: NDArray[np.uint8] | Rows) -> NDArray[np.uint8]:
+    """A hash [n, 16] of the content of each of the images [n, h, w, 3], wherever it is."""
+    hashes = bytearray()
+    rows = max(1, CHUNK_BYTES * len(images) // max(images.nbytes, 1))
+    for start in range(0, len(images), rows):
+        for image in np.ascontiguousarray(images[start : start + rows]):
+            hashes += hashlib.blake2b(image.data, digest_size=HASH_BYTES).digest()
+    return np.frombuffer(hashes, np.uint8).reshape(len(images), HASH_BYTES)
+
+
+def array_hash(*arrays: NDArray[Any]) -> str:
+    """A hash of the content of ``arrays``."""
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -40,10 +40,14 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that could not be used, and why."""
+    """An image that could not be used, and why.
+
+    ``passing`` if the cause is not in the file itself: another time it may be readable.
+    """
 
     path: str
     reason: str
+    passing: bool = False
 
 
 @dataclass(frozen=True)

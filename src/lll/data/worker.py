@@ -9,8 +9,11 @@ import os
 import signal
 import sys
 
-from lll.data.decoding import UnreadableError, attempt, calm
-from lll.data.workers import READY, receive_request, send_results
+import numpy as np
+from numpy.typing import NDArray
+
+from lll.data.decoding import Result, UnreadableError, attempt, calm
+from lll.data.workers import LACKED_MEMORY, READY, receive_request, send_results
 
 
 def main() -> None:
@@ -26,9 +29,13 @@ def main() -> None:
         while (request := receive_request(sys.stdin.buffer)) is not None:
             files, size, resize = request
             results = [attempt(data, size, resize) for data in files]
-            send_results(
-                answers, [str(r) if isinstance(r, UnreadableError) else r for r in results]
-            )
+            send_results(answers, [_answer(result) for result in results])
+
+
+def _answer(result: Result) -> NDArray[np.uint8] | str:
+    if not isinstance(result, UnreadableError):
+        return result
+    return LACKED_MEMORY if result.passing else str(result)
 
 
 if __name__ == "__main__":

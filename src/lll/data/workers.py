@@ -21,6 +21,7 @@ from lll.errors import UserError
 
 READY = b"+"
 GOOD = -1  # in place of the length of a reason
+LACKED_MEMORY = ""  # in place of a reason
 MOST = 8  # reading the files, which one process does, keeps about as many busy
 
 Result = NDArray[np.uint8] | str

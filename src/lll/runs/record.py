@@ -42,7 +42,8 @@ _LABEL_COLUMNS = ("id", "label", "epoch", "origin")
 class DataFacts:
     """What a run remembers of its data, enough to predict without it and to know it again.
 
-    ``fingerprint`` is a hash of the ids, labels and pixels of the training and test images.
+    ``fingerprint`` is a hash of the ids and pixels of the training and test images, ``labels``
+    one of their labels ("" in runs of 0.1, whose fingerprint stood for both).
     """
 
     name: str
@@ -51,6 +52,7 @@ class DataFacts:
     validation: int
     test: int
     fingerprint: str
+    labels: str = ""
 
 
 @dataclass(frozen=True)

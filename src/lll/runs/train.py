@@ -186,7 +186,7 @@ def _agreed(processes: Ranks, run: Run | None) -> Run:
 
 def check_one_data(prepared: Prepared) -> None:
     """UserError unless all processes have the same data."""
-    mine = prepared.facts.fingerprint
+    mine = prepared.facts.fingerprint, prepared.facts.labels
     if prepared.processes.any(mine != prepared.processes.from_first(mine)):
         raise UserError(
             f"data {prepared.config.data!r} is not the same for all processes: "

@@ -179,7 +179,7 @@ def describe(dataset: DataSet) -> dict[str, Any]:
             {"name": name, **{split: by_class[split][i] for split in parts}}
             for i, name in enumerate(dataset.class_names)
         ],
-        "skipped": [asdict(skipped) for skipped in dataset.skipped],
+        "skipped": [{"path": s.path, "reason": s.reason} for s in dataset.skipped],
         "unused": [asdict(unused) for unused in dataset.unused],
         "bytes": sum(part.images.nbytes for part in parts.values()),
     }
