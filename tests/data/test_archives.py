@@ -145,7 +145,7 @@ def test_bombs_are_refused(pack, monkeypatch):
     path = pack("a/1.png b/2.png", [("a/bomb.png", bytes(20 * 2**20))])
     with pytest.raises(UserError, match="times its size, more than 200"):
         load_data(path)
-    monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 2**20)
+    monkeypatch.setattr(archive, "MAX_ZIP_BYTES", 2**20)
     with pytest.raises(UserError, match=r"unpacks to 2[0-9]{7} bytes, more than"):
         load_data(path)
     monkeypatch.setattr(archive, "MAX_MEMBERS", 2)

@@ -11,19 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from lll.data.budgets import MAX_MEMBERS, MAX_ZIP_BYTES, check_unpacked
 from lll.data.decoding import MAX_FILE_BYTES, UnreadableError
 from lll.data.files import Files, make_files
 from lll.data.paths import as_text
 from lll.data.walk import HIDDEN, Entry, Read, is_hidden
 from lll.errors import UserError
 
-# A million small images is a large archive; the directory of one takes about 0.5 GB of memory.
-MAX_MEMBERS = 1_000_000
-MAX_TOTAL_BYTES = 64 * 2**30
-# Deflate reaches 1000:1 on zeros; uncompressed drawings stay well under 200:1.
-MAX_RATIO = 200
-# Below this an archive can do no harm, whatever its ratio.
-RATIO_FROM_BYTES = 16 * 2**20
 # The only methods whose decompression zipfile bounds; the others are rare in practice.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -55,15 +49,10 @@ def open_zip(path: Path) -> Iterator[Files]:
 def _check_limits(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
     if len(members) > MAX_MEMBERS:
         raise UserError(f"{path} has {len(members)} members, more than {MAX_MEMBERS}: unpack it")
-    total = sum(member.file_size for member in members)
-    if total > MAX_TOTAL_BYTES:
-        raise UserError(f"{path} unpacks to {total} bytes, more than {MAX_TOTAL_BYTES}: unpack it")
-    packed = sum(member.compress_size for member in members)
-    if total > RATIO_FROM_BYTES and total > MAX_RATIO * packed:
-        raise UserError(
-            f"{path} unpacks to {total // max(packed, 1)} times its size, more than {MAX_RATIO}:"
-            " it looks like a zip bomb; unpack it yourself if you trust it"
-        )
+    unpacked = sum(member.file_size for member in members)
+    # Members may lie on one another.
+    packed = min(sum(member.compress_size for member in members), path.stat().st_size)
+    check_unpacked(unpacked, packed, MAX_ZIP_BYTES, path, "unpack it yourself if you trust it")
 
 
 def _check_member(member: zipfile.ZipInfo, path: Path) -> None:

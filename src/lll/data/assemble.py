@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lll.data.budgets import MAX_ID_BYTES
 from lll.data.decoding import check_resize, check_size
 from lll.data.imageset import DataSet, ImageSet, Skipped
 from lll.data.paths import as_text
@@ -87,6 +88,16 @@ def check_labels(labels: NDArray[np.int64], classes: int, where: str) -> None:
 def row_ids(prefix: str, count: int, start: int = 0) -> NDArray[np.str_]:
     """``prefix/00000`` ...: ids [count] for sources whose rows have no name of their own."""
     return np.array([f"{prefix}/{i:05d}" for i in range(start, start + count)], dtype=np.str_)
+
+
+def id_array(ids: Sequence[str], where: str) -> NDArray[np.str_]:
+    """``ids`` [n] as an array, which has room for the longest n times; UserError if too much."""
+    longest = max(map(len, ids), default=0)
+    if 4 * longest * len(ids) > MAX_ID_BYTES:
+        raise UserError(
+            f"{where} has {len(ids)} images, one with a path of {longest} characters: shorten it"
+        )
+    return np.array(ids, dtype=np.str_)
 
 
 def joined(parts: Sequence[NDArray[np.uint8] | Rows]) -> NDArray[np.uint8] | Rows:

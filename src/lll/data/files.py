@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from lll.data.assemble import Options, assemble, encode
+from lll.data.assemble import Options, assemble, encode, id_array
 from lll.data.decoding import Reader, UnreadableError, decode_into
 from lll.data.formats import (
     HEAD_BYTES,
@@ -40,7 +40,7 @@ class Files:
 
     where: str
     images: Mapping[str, Reader]
-    tables: Mapping[str, Reader]
+    tables: Mapping[str, Read]
     folders: frozenset[str]
     parquets: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[Unused, ...] = ()
@@ -88,7 +88,7 @@ def make_files(where: str, entries: Iterable[Entry]) -> Files:
     """Sort the entries of a tree into images, tables and what is not used."""
     entries = sorted(entries, key=lambda entry: entry.path)
     images: dict[str, Reader] = {}
-    tables: dict[str, Reader] = {}
+    tables: dict[str, Read] = {}
     parquets: dict[str, str] = {}
     unused: dict[str, list[str]] = {}
     folders = {entry.path for entry in entries if entry.folder}
@@ -189,7 +189,7 @@ def load_items(name: str, files: Files, items: Sequence[Item], options: Options)
         class_names,
         pixels.rows(),
         labels,
-        np.array([item.path for item in readable], dtype=np.str_),
+        id_array([item.path for item in readable], files.where),
         np.array([item.split for item in readable], dtype=np.str_),
         test_share=options.test_share,
         skipped=skipped,

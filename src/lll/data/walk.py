@@ -149,4 +149,4 @@ def read_file(place: str, most: int = -1, /) -> bytes:
     if most < 0 and status.st_size > MAX_FILE_BYTES:
         raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
     with open(place, "rb") as file:  # noqa: PTH123 - the same
-        return file.read(most)
+        return file.read(-1 if status.st_size <= most else most)  # Python makes room for all of it

@@ -61,6 +61,9 @@ def signed(labels: NDArray[Any], where: str, classes: int | None = None) -> NDAr
         return labels.astype(np.int64)
     top = np.iinfo(labels.dtype).max
     last = labels == top
+    largest = labels[~last].max(initial=0)
+    if largest > np.iinfo(np.int64).max:
+        raise UserError(f"{where}: label {largest} is too large: number the classes from 0")
     others = np.unique(labels[~last])
     all_below = len(others) == top or (classes is not None and classes > top)
     if not last.any() or all_below:

@@ -16,10 +16,10 @@ from lll.data.cache import load_cached, stamp_of
 from lll.data.files import Files, make_files, read_folder, unwrapped
 from lll.data.imageset import DataSet, ImageSet, Unused
 from lll.data.paths import as_text, real_path
-from lll.data.sources.arrays import load_npz
 from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, Progress, fetch_archive, load_archive
 from lll.data.sources.digits import load_digits
 from lll.data.sources.folder import load_classes
+from lll.data.sources.npz import load_npz
 from lll.data.sources.parquet import holds_images, load_parquet_file, load_parquet_folder
 from lll.data.sources.table import load_table, tables_of
 from lll.data.walk import Entry, walk

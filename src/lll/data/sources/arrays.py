@@ -1,10 +1,8 @@
-"""NumPy arrays, in memory or in an ``.npz``."""
+"""NumPy arrays in memory, or in a file that NumPy has mapped."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,27 +19,13 @@ from lll.data.assemble import (
     row_ids,
 )
 from lll.data.decoding import resize_all
-from lll.data.imageset import DataSet, Unused
+from lll.data.imageset import DataSet
 from lll.data.paths import as_text
 from lll.data.rows import Rows
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.labels.missing import is_missing, labels_of, signed
-from lll.words import listed
 
-# The names under which an .npz may hold each array, best first.
-KEYS = {
-    "images": ("images", "x", "x_train"),
-    "labels": ("labels", "y", "y_train"),
-    "images_validation": ("images_validation", "images_val", "x_validation", "x_valid", "x_val"),
-    "labels_validation": ("labels_validation", "labels_val", "y_validation", "y_valid", "y_val"),
-    "images_test": ("images_test", "x_test"),
-    "labels_test": ("labels_test", "y_test"),
-    "class_names": ("class_names",),
-    "ids": ("ids",),
-    "ids_validation": ("ids_validation", "ids_val"),
-    "ids_test": ("ids_test",),
-}
 CHUNK_BYTES = 16 * 2**20  # of the given pixels that are converted at a time
 
 
@@ -105,55 +89,6 @@ def from_arrays(
     )
 
 
-def load_npz(path: Path, options: Options) -> DataSet:
-    """A DataSet from an ``.npz`` with the keys in ``KEYS``; pickled objects are refused."""
-    arrays = _read_npz(path)
-    found = {role: next((k for k in keys if k in arrays), None) for role, keys in KEYS.items()}
-    for role in ("images", "labels"):
-        if found[role] is None:
-            raise UserError(
-                f"{path} has no array {' or '.join(KEYS[role])}"
-                f" (it has {listed(arrays, 12) or 'none'}): rename one"
-            )
-    given: dict[str, Any] = {role: arrays[key] for role, key in found.items() if key}
-    try:
-        data = from_arrays(
-            **given,
-            name=as_text(path.stem),
-            image_size=options.image_size,
-            test_share=options.test_share,
-            resize=options.resize,
-        )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    left = [key for key in arrays if key not in found.values()]
-    unused = Unused("an array of a name that is not known", len(left), "".join(left[:1]))
-    return data.with_unused((unused,) if left else ())
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    wanted = {key for keys in KEYS.values() for key in keys}
-    try:
-        # Opened here, because numpy leaves the file open when it finds it damaged.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UserError(f"{path} holds one bare array: save it with numpy.savez")
-            names = archive.files
-            return {key: archive[key] if key in wanted else np.empty(0) for key in names}
-    except UserError:
-        raise
-    # A damaged file makes numpy and zipfile raise nearly anything.
-    except Exception as error:
-        if "allow_pickle" in str(error) and zipfile.is_zipfile(path):
-            raise UserError(
-                f"{path} holds pickled Python objects: save arrays of numbers or of strings"
-            ) from error
-        raise UserError(
-            f"{path} is not a readable .npz ({type(error).__name__}): save it with numpy.savez"
-        ) from error
-
-
 def _part(
     split: str,
     images: ArrayLike | Rows | None,
@@ -168,14 +103,15 @@ def _part(
         there, missing = ("labels", "images") if images is None else ("images", "labels")
         raise UserError(f"{there}{suffix} is given without {missing}{suffix}: give both or neither")
     pixels = _pixels(images, "images" + suffix, options)
-    marks = _labels(labels, "labels" + suffix, class_names)
+    given = np.asarray(labels)
     names = row_ids(split, len(pixels)) if ids is None else np.asarray(ids)
-    for array, what in ((marks, "labels"), (names, "ids")):
+    for array, what in ((given, "labels"), (names, "ids")):
         if array.shape != (len(pixels),):
             raise UserError(
                 f"{what}{suffix} has shape {list(array.shape)} for {len(pixels)} images:"
                 f" give one of {what} per image"
             )
+    marks = _labels(given, "labels" + suffix, class_names)
     texts = [as_text(name) for name in names.astype(np.str_).tolist()]
     return pixels, marks, np.array(texts, dtype=np.str_), split
 
@@ -226,9 +162,8 @@ def _from_float(array: NDArray[Any], what: str, start: int) -> NDArray[np.uint8]
     return pixels
 
 
-def _labels(labels: ArrayLike, what: str, names: Sequence[str] | None) -> NDArray[Any]:
+def _labels(array: NDArray[Any], what: str, names: Sequence[str] | None) -> NDArray[Any]:
     """Labels as int64 with -1, or as str with ""; anything else is a UserError."""
-    array = np.asarray(labels)
     if array.dtype.kind == "O":
         array = _plain(array, what)
     if array.dtype.kind == "U":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +20,12 @@ from lll.data.assemble import (
     encode,
     encode_numbers,
 )
-from lll.data.decoding import Reader, UnreadableError, decode_into
+from lll.data.decoding import MAX_FILE_BYTES, Reader, UnreadableError, decode_into
 from lll.data.files import Files
 from lll.data.imageset import DataSet, Skipped, Unused
 from lll.data.layout import SPLITS, split_of
 from lll.data.paths import as_text
+from lll.data.sources.batches import Cell, Label, batches, check_bytes, open_parquet
 from lll.data.sources.schema import Columns, columns_of
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
@@ -34,11 +35,7 @@ from lll.words import listed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BATCH_ROWS = 1024
 FILE_SPLITS = SPLITS | dict.fromkeys(("unlabelled", "unlabeled", "unsupervised"), "train")
-
-Label = int | str | None
-Cell = dict[str, Any] | bytes | str | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def holds_images(files: Files) -> bool:
         return bool(files.parquets)
     path = Path(next(iter(files.parquets.values())))
     try:
-        with _open(path) as file:
+        with open_parquet(path) as file:
             columns_of(file.schema_arrow, path)
     except UserError:
         return False
@@ -190,8 +187,9 @@ def _look_at(files: Sequence[_File]) -> tuple[list[Columns], int]:
     columns: list[Columns] = []
     count = 0
     for path in (file.path for file in files):
-        with _open(path) as file:
+        with open_parquet(path) as file:
             columns.append(columns_of(file.schema_arrow, path))
+            check_bytes(file.metadata, path)
             count += file.metadata.num_rows
         if columns[-1].class_names != columns[0].class_names:
             raise UserError(
@@ -205,46 +203,28 @@ def _rows(
 ) -> Generator[tuple[str, Reader], None, None]:
     """What errors call each row, and its image; the rest of the row is added to ``told``."""
     rows_so_far = {file.split: 0 for file in files}
+    known: dict[Label, Label] = {}  # each label once, however long
     for source, names in zip(files, columns, strict=True):
-        with _open(source.path) as file:
-            row = 0
-            for cells, labels in _batches(file, names, source.path):
-                for cell, label in zip(cells, labels, strict=True):
-                    told.labels.append(label)
-                    told.ids.append(f"{source.split}/{rows_so_far[source.split] + row:05d}")
-                    told.splits.append(source.split)
-                    yield f"{source.path.name} row {row}", partial(_read, source.find, cell)
-                    row += 1
-            rows_so_far[source.split] += row
-
-
-def _open(path: Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{path} is not a readable Parquet file: {_line(error)}") from error
-
-
-def _batches(file: Any, columns: Columns, path: Path) -> Iterator[tuple[list[Cell], list[Label]]]:
-    import pyarrow as pa
-
-    try:
-        for batch in file.iter_batches(BATCH_ROWS, columns=[columns.image, columns.label]):
-            yield (
-                batch.column(columns.image).to_pylist(),
-                batch.column(columns.label).to_pylist(),
-            )
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{path} is damaged: {_line(error)}: fetch it again") from error
+        row = 0
+        for cells, labels in batches(source.path, names):
+            for cell, label in zip(cells, labels, strict=True):
+                told.labels.append(known.setdefault(label, label))
+                told.ids.append(f"{source.split}/{rows_so_far[source.split] + row:05d}")
+                told.splits.append(source.split)
+                yield f"{source.path.name} row {row}", partial(_read, source.find, cell)
+                row += 1
+        rows_so_far[source.split] += row
 
 
 def _read(find: Callable[[str], bytes], cell: Cell) -> bytes:
     """The bytes that ``cell`` holds, or those of the file that it names."""
-    data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+    value = cell()
+    data, path = (
+        (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+    )
     if isinstance(data, bytes):
+        if len(data) > MAX_FILE_BYTES:
+            raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
         return data
     path = path if data is None else data
     if not path:
@@ -270,7 +250,3 @@ def _encode(
         indices = np.where(numbers == UNLABELLED, UNLABELLED, np.searchsorted(used, numbers))
         return tuple(class_names[i] for i in used), indices
     return encode_numbers(numbers, name)
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

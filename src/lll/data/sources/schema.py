@@ -67,14 +67,16 @@ def _is_text(kind: Any) -> bool:
 def _find(present: Sequence[str], wanted: Sequence[str], typed: Sequence[str], path: Path) -> str:
     """The best of the ``wanted`` columns, else the only one that the schema says is of the kind."""
     names = {re.sub(r"[\s_-]", "", name.casefold()): name for name in reversed(present)}
-    for name in wanted:
-        if name in names:
-            return names[name]
-    if len(typed) == 1 and typed[0] in present:
-        return typed[0]
-    raise UserError(
-        f"{path} has no column {' or '.join(wanted[:3])} (it has {listed(present, 12)}): rename one"
-    )
+    found = [names[name] for name in wanted if name in names]
+    found += [name for name in typed if name in present and len(typed) == 1]
+    if not found:
+        raise UserError(
+            f"{path} has no column {' or '.join(wanted[:3])} (it has {listed(present, 12)}):"
+            " rename one"
+        )
+    if present.count(found[0]) > 1:
+        raise UserError(f"{path} has several columns {found[0]!r}: rename all but one")
+    return found[0]
 
 
 def _features(metadata: dict[bytes, bytes] | None, path: Path) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def _features(metadata: dict[bytes, bytes] | None, path: Path) -> dict[str, Any]
     try:
         features = json.loads(text)["info"]["features"]
         return dict(features)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path}: the schema's 'huggingface' metadata is damaged: write the file again"
         ) from error

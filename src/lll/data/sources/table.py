@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from lll.data.assemble import Options
+from lll.data.budgets import MAX_TABLE_BYTES
 from lll.data.decoding import UnreadableError
 from lll.data.files import Files, Item, load_items
 from lll.data.formats import suffix_of
@@ -88,9 +89,14 @@ def _listed(files: Files, table: str) -> dict[str, _Said]:
 
 def _rows(files: Files, table: str, where: str) -> list[Row]:
     try:
-        data = files.tables[table]()
+        data = files.tables[table](MAX_TABLE_BYTES + 1)
     except (UnreadableError, OSError) as error:
         raise UserError(f"{where} cannot be read ({error}): repair it") from error
+    if len(data) > MAX_TABLE_BYTES:
+        raise UserError(
+            f"{where} is larger than {MAX_TABLE_BYTES} bytes: keep the columns of file, label and"
+            " split, or use Parquet"
+        )
     in_folders = any(path.count("/") > table.count("/") for path in files.images)
     is_lines = suffix_of(table) == ".jsonl"
     return read_rows(data, where, lines=is_lines, needs_label=not in_folders)
