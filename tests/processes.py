@@ -86,6 +86,8 @@ class Ended:
 class Child:
     """A running `lll`."""
 
+    over = False
+
     def __init__(self, nursery: Nursery, pid: int, out: Path, err: Path) -> None:
         self._nursery, self.pid, self._out, self._err = nursery, pid, out, err
 
@@ -96,7 +98,15 @@ class Child:
     def wait(self) -> Ended:
         """Wait for the end."""
         code = self._nursery.ask(wait=self.pid)["code"]
+        self.over = True
         return Ended(code, self._out.read_text(), self._err.read_text())
+
+    def wait_for_halt(self, seconds: float = 60) -> None:
+        """Wait until the child has got SIGSTOP."""
+        status, deadline = Path(f"/proc/{self.pid}/stat"), time.monotonic() + seconds
+        while status.read_text().rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < deadline, f"not halted: {self._err.read_text()}"
+            time.sleep(0.002)
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
         """Wait until the child has printed ``text``."""

@@ -87,7 +87,7 @@ def test_no_checkpoint_is_none(tmp_path):
     assert load_checkpoint(tmp_path, "chosen") is None
     save_checkpoint(tmp_path, state_of(Position(0)))
     assert load_checkpoint(tmp_path, "chosen") is None
-    with pytest.raises(UserError, match=r"epoch-0007: corrupt .*`--checkpoint epoch-0000`"):
+    with pytest.raises(UserError, match=r"no checkpoint 'epoch-0007': .*`--checkpoint epoch-0000`"):
         load_checkpoint(tmp_path, "epoch-0007")
 
 
@@ -194,36 +194,68 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("which", "left"),
+    ("back", "new", "left"),
     [
-        ("epoch-0004-step-0007", "chosen epoch-0001 epoch-0003 epoch-0004 epoch-0004-step-0007"),
-        ("epoch-0004", "chosen epoch-0001 epoch-0003 epoch-0004"),
-        ("epoch-0003", "chosen epoch-0001 epoch-0003"),
-        ("chosen", "chosen epoch-0001 epoch-0003"),
-        ("epoch-0001", "epoch-0001"),
+        ((4, 7), (5,), "chosen epoch-0003 epoch-0004-step-0007 epoch-0005"),
+        ((4,), (4, 1), "chosen epoch-0003 epoch-0004 epoch-0004-step-0001"),
+        ((3,), (4,), "chosen epoch-0003 epoch-0004"),
+        ((1,), (2,), "epoch-0001 epoch-0002"),
     ],
 )
-def test_going_back_removes_what_came_later(run, which, left):
-    named = "epoch-0003" if which == "chosen" else which
-    go_back(run, which)
+def test_going_back_removes_what_came_later_once_there_is_a_new_one(run, back, new, left):
+    before = {*names(run), "chosen"} - ({"chosen"} if back < (3,) else set())
+    go_back(run, Position(*back))
+    assert set(names(run)) == before
+    assert pointer(run, "latest") == f"{Position(*back)}\n"
+    save_checkpoint(run, state_of(Position(*new)))
     assert names(run) == [*left.split(), "latest"]
-    assert pointer(run, "latest") == f"{named}\n"
+    assert load_checkpoint(run).position == Position(*new)
 
 
-def test_nothing_names_half_a_checkpoint_while_going_back(run, monkeypatch):
+def test_nothing_names_what_is_removed_after_going_back(run, monkeypatch):
     """At each removal both pointers already name something that stays."""
     remove, seen = shutil.rmtree, []
 
     def spy(path, *more, **other):
-        for name in ("latest", "chosen"):
-            target = run / "checkpoints" / name
-            assert not target.exists() or target.read_text().strip() == "epoch-0001"
-        seen.append(path.name)
+        named = [pointer(run, name).strip() for name in ("latest", "chosen") if name in names(run)]
+        assert path.name not in named
+        if path.is_dir():
+            seen.append(path.name)
         remove(path, *more, **other)
 
+    go_back(run, Position(1))
     monkeypatch.setattr(shutil, "rmtree", spy)
-    go_back(run, "epoch-0001")
+    save_checkpoint(run, state_of(Position(3)))
     assert sorted(seen) == ["epoch-0003", "epoch-0004", "epoch-0004-step-0007"]
+
+
+@pytest.mark.parametrize("kept", [9999, 10000])
+def test_the_ten_thousandth_epoch_comes_after_the_one_before(tmp_path, kept):
+    for epoch in range(9998, kept + 1):
+        save_checkpoint(tmp_path, state_of(Position(epoch)))
+    assert names(tmp_path) == sorted([*map(str, map(Position, (kept - 1, kept))), "latest"])
+
+
+NO_NAMES = ["./epoch-0003", "{run}/checkpoints/epoch-0003", "../checkpoints/epoch-0003", "", "."]
+NO_NAMES += ["epoch-3", "epoch-00003", "epoch-0003/", "epoch-0007", "checksums", "epoch-٠٠٠٣"]
+
+
+@pytest.mark.parametrize("which", NO_NAMES)
+def test_a_checkpoint_is_named_plainly(run, which):
+    which = which.format(run=run)
+    with pytest.raises(UserError, match=r"no checkpoint .*`--checkpoint epoch-0004-step-0007`"):
+        load_checkpoint(run, which)
+    (run / "checkpoints" / "latest").write_text(f"{which}\n")
+    if Position.of(which) is None:
+        with pytest.raises(UserError, match=r"latest: corrupt .*it names .*--checkpoint epoch-0"):
+            load_checkpoint(run)
+
+
+def test_a_checkpoint_of_another_name_is_found_out(run):
+    home = run / "checkpoints"
+    (home / "epoch-0003").rename(home / "epoch-0002")
+    with pytest.raises(UserError, match=r"epoch-0002/state.pt: corrupt .*it is epoch-0003"):
+        load_checkpoint(run, "epoch-0002")
 
 
 # --- damage -----------------------------------------------------------------------------------

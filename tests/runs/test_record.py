@@ -11,14 +11,12 @@ from lll.config import RunConfig
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
 from lll.runs import load_run
+from lll.runs.folder import append_epoch, create_run, cut_back
 from lll.runs.position import Position
 from lll.runs.record import (
     DataFacts,
-    append_epoch,
     check_same_config,
     chosen_epoch,
-    create_run,
-    cut_back,
 )
 
 FACTS = DataFacts("pets", ("cat", "a dog, big"), 10, 2, 4, "c0ffee")
@@ -30,12 +28,18 @@ def metrics_of(epoch, validation=0.5, **more):
     """A line of metrics with what the record itself reads, and figures that are hard to write."""
     return {
         "epoch": epoch,
+        "classes": 2,
         "labels_known": epoch + 1,
-        "loss": 0.1 + 0.2 * epoch,
-        "tiny": 5e-324,
+        "unlabelled": 9 - epoch,
+        "contrastive_rate": 0.1 + 0.2 * epoch,
+        "probe_rate": 5e-324,
+        "some_loss": 1e300,
+        "taken": ["logistic", 0.5, None],
         "validation_accuracy": validation,
         "test_accuracy": 0.25 * epoch,
-        "per_class": [None, 1 / 3],
+        "test_accuracy_represented": 1,
+        "test_accuracy_novel": None,
+        "test_accuracy_per_class": [None, 1 / 3],
     } | more
 
 
@@ -218,6 +222,32 @@ def test_a_run_begins_in_an_empty_or_a_deep_folder(tmp_path):
         assert create_run(tmp_path / name, CONFIG, FACTS, overwrite=False).metrics == ()
 
 
+@pytest.mark.parametrize("latest", [None, "epoch-0000"])
+def test_a_run_that_never_trained_is_in_nobodys_way(run, latest):
+    """What a training that ended before its first epoch has left."""
+    if latest:
+        save_latest(run, latest)
+        (run.path / "checkpoints" / latest).mkdir()
+    (run.path / "tensorboard").mkdir()
+    other = CONFIG.model_copy(update={"seed": 7})
+    assert create_run(run.path, other, FACTS, overwrite=False).config == other
+    assert sorted(p.name for p in run.path.iterdir()) == FILES
+
+
+@pytest.mark.parametrize("what", ["metrics", "latest", "note"])
+def test_a_run_with_something_to_lose_is_in_the_way(run, what):
+    if what == "metrics":
+        append_epoch(run, metrics_of(0), {"seconds": 1.0}, [])
+    elif what == "latest":
+        save_latest(run, "epoch-0000-step-0003")
+    else:
+        (run.path / "note.txt").write_text("mine")
+    before = {p: p.is_file() and p.read_bytes() for p in run.path.rglob("*")}
+    with pytest.raises(UserError, match="exists already"):
+        create_run(run.path, CONFIG, FACTS, overwrite=False)
+    assert {p: p.is_file() and p.read_bytes() for p in run.path.rglob("*")} == before
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_a_kill_left_of_a_beginning_is_begun_anew(run, overwrite):
     (run.path / "config.toml").rename(run.path / ".config.toml.12.tmp")
@@ -267,6 +297,92 @@ def test_a_run_that_cannot_be_read_names_the_file(three, name, content, message)
         load_run(three.path)
     assert str(three.path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+LINES = [json.dumps(metrics_of(epoch)) for epoch in range(3)]
+BAD_LINES = {
+    "one epoch twice": ([LINES[0], LINES[1], LINES[1], LINES[2]], r"line 3 is of epoch 1, not 2"),
+    "two processes": ([*LINES, *LINES], r"line 4 is of epoch 0, not 3; did two processes"),
+    "an epoch left out": ([LINES[0], LINES[2]], r"line 2 is of epoch 2, not 1"),
+    "damage in the middle": ([LINES[0], LINES[1][:-9], LINES[2]], r"line 2: invalid JSON"),
+    "damage at the end": ([LINES[0], "?"], r"line 2: invalid JSON"),
+    "a list": (["[]"], r"line 1: .*object"),
+    "text for a number": ([json.dumps(metrics_of(0, "0.5"))], r"line 1: validation_accuracy: "),
+    "true for a number": ([json.dumps(metrics_of(0, labels_known=True))], r"labels_known: "),
+    "no accuracy": ([LINES[0].replace('"test_acc', '"acc')], r"test_accuracy: .*required"),
+    "over all": ([json.dumps(metrics_of(0, test_accuracy=1.5))], r"test_accuracy: .*less than"),
+    "no number": ([json.dumps(metrics_of(0, float("nan")))], r"validation_accuracy: .*finite"),
+    "no finite loss": ([json.dumps(metrics_of(0, some_loss=float("inf")))], r"some_loss"),
+    "a word for a loss": ([json.dumps(metrics_of(0, some_loss="small"))], r"some_loss"),
+    "many digits": ([json.dumps(metrics_of(0)).replace("0.5", "9" * 5000)], r"line 1: "),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_LINES)
+def test_a_record_that_is_wrong_is_refused(three, fault):
+    lines, message = BAD_LINES[fault]
+    (three.path / "metrics.jsonl").write_text("\n".join([*lines, ""]))
+    with pytest.raises(UserError, match=rf"metrics\.jsonl: .*{message}.*restore") as error:
+        load_run(three.path)
+    assert len(str(error.value)) < 300
+
+
+HEAD = "id,label,epoch,origin\n"
+BAD_LABELS = {
+    "no head": ("", "first row"),
+    "another head": ("id,label,epoch\n", "first row"),
+    "three cells": (HEAD + "a,cat,0\nb,cat,0,schedule\n", "row 2: not an id"),
+    "no id": (HEAD + ",cat,0,schedule\n", "row 2: not an id"),
+    "an unknown class": (HEAD + "a,cow,0,schedule\n", r"row 2: no class 'cow' in data\.json"),
+    "no number": (HEAD + "a,cat,x,schedule\n", "row 2: epoch 'x'"),
+    "below zero": (HEAD + "a,cat,-1,schedule\n", "row 2: epoch '-1'"),
+    "beyond the run": (HEAD + "a,cat,3,schedule\n", "row 2: epoch '3' is not from 0 to 2"),
+    "back again": (HEAD + "a,cat,1,schedule\nb,cat,0,schedule\n", "row 3: epoch '0'"),
+    "another script": (HEAD + "a,cat,٣,schedule\n", "row 2: epoch '٣'"),
+    "a huge cell": (HEAD + "a" * 200_000 + ",cat,0,schedule\n", "field larger"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_LABELS)
+def test_labels_that_are_wrong_are_refused(three, fault):
+    content, message = BAD_LABELS[fault]
+    path = three.path / "labels.csv"
+    path.write_text(content)
+    for read in (three.label_events, lambda: cut_back(three, 3)):
+        with pytest.raises(UserError, match=rf"labels\.csv: .*{message}.*restore"):
+            read()
+    assert path.read_text() == content
+
+
+BAD_FACTS = {
+    "class_names": ([], ["a", "a"], ["a", 1], "ab", None),
+    "train": (-1, "10", 1.5, None, True, 10**30),
+    "fingerprint": (7, None),
+    "more": (1,),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FACTS)
+def test_facts_that_are_wrong_are_refused(run, name):
+    path = run.path / "data.json"
+    facts = json.loads(path.read_text())
+    for value in BAD_FACTS[name]:
+        path.write_text(json.dumps(facts | {name: value}))
+        with pytest.raises(UserError, match=rf"data\.json: not readable \({name}"):
+            load_run(run.path)
+
+
+def test_a_line_that_could_not_be_read_again_is_not_written(run):
+    with pytest.raises(ValueError, match="some_loss"):
+        append_epoch(run, metrics_of(0, some_loss=float("nan")), {"seconds": 1.0}, [])
+    assert load_run(run.path) == run
+
+
+def test_names_that_are_no_text_read_back(run):
+    name = os.fsdecode(b"caf\xe9.png")
+    append_epoch(run, metrics_of(0), {"seconds": 1.0}, [event(0, name)])
+    assert b"caf\xe9.png" in (run.path / "labels.csv").read_bytes()
+    assert cut_back(run, 1).label_events() == [event(0, name)]
 
 
 def test_labels_that_are_missing_are_named(three):

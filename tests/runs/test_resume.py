@@ -18,6 +18,8 @@ from tests.processes import (
     write_npz,
 )
 
+from lll.runs.lock import LOCK
+
 METHODS = {
     "gradual": {"seed": 13},  # its best epoch is neither the first nor the last
     "per_class": {"method": "sandbox", "rule": "reclassify_per_class", "seed": 2},
@@ -231,16 +233,31 @@ def test_killed_while_an_earlier_run_is_overwritten(life):
     assert content(one.run) == one.reference.content
 
 
-@pytest.mark.parametrize("pattern", ["rmtree", "remove state", "rename metrics"])
-def test_killed_while_going_back_behind_the_chosen_checkpoint(life, pattern):
+@pytest.mark.parametrize(
+    ("pattern", "begun"),
+    [
+        (r"mkdir .*\.tmp", False),
+        (r"flush .*checksums", False),
+        ("rename metrics", True),
+        ("open metrics", True),
+        ("rmtree checkpoints/epoch", True),
+        ("remove state", True),
+    ],
+)
+def test_killed_while_going_back_behind_the_chosen_checkpoint(life, pattern, begun):
+    """Until the new checkpoint is whole the run is as it was; then it is back, and nothing else."""
     one = life("gradual")
     chosen = int(one.reference.content["chosen"].strip()[-1])
     assert 1 < chosen < 4, "choose a seed whose best epoch is neither the first nor the last"
     one.die(rf"mkdir .*epoch-000{chosen + 1}\.tmp")
+    before = everything(one.run) | {LOCK: None}
     back = ("resume", one.run, "--checkpoint", f"epoch-000{chosen - 1}")
     harm = Harm(str(one.run), at=0, match=pattern)
     assert one.nursery.run(*back, harm=harm).code == -9
-    assert assert_latest_is_whole(one.run) == f"epoch-000{chosen - 1}"
+    assert assert_latest_is_whole(one.run) == f"epoch-000{chosen - 1 if begun else chosen}"
+    if not begun:
+        after = everything(one.run) | {LOCK: None}
+        assert {path: after.get(path, "gone") for path in before} == before
     one.seen.clear()  # it did go backwards
     one.finish()
 

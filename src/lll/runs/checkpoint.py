@@ -13,42 +13,26 @@ names a partial one.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import pickle
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import safetensors.torch
-import torch
-from torch import Tensor
 
 from lll.errors import UserError
 from lll.runs.files import says_when_full, sync_folder, write_durably
 from lll.runs.position import Position as Position
+from lll.runs.state import Checkpoint as Checkpoint
+from lll.runs.state import (
+    NotACheckpointError,
+    checkpoint_from,
+    state_bytes,
+    weight_bytes,
+    weights_from,
+)
 
 _WEIGHTS, _STATE, _SUMS = "weights.safetensors", "state.pt", "checksums.json"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Everything a run needs to go on.
-
-    ``config`` is `RunConfig.to_dict`; ``optimizers`` their state dictionaries by name;
-    ``trace`` the losses [steps so far] of an epoch that is under way, and ``seconds`` its
-    time so far.
-    """
-
-    position: Position
-    config: dict[str, Any]
-    weights: Mapping[str, Tensor]
-    optimizers: dict[str, dict[str, Any]]
-    trace: dict[str, Tensor] = field(default_factory=dict)
-    seconds: float = 0.0
+POINTERS = ("latest", "chosen")
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, *, chosen: bool = False) -> Path:
@@ -58,128 +42,145 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, *, chosen: bool = False) 
     last two whole epochs and the chosen one are kept. Raises UserError on a full disk, and
     leaves the earlier checkpoints as they were.
     """
+    position = checkpoint.position
+    same = _named(run / "checkpoints").get("latest") == str(position)
+    whole = None if same else write_checkpoint(run, checkpoint)  # same: unchanged since read
+    return publish(run, whole, position, chosen=chosen)
+
+
+def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
+    """Write ``checkpoint`` whole, under a temporary name that is for `publish`."""
     folder = run / "checkpoints"
-    name = str(checkpoint.position)
-    named = _named(folder)
-    if named.get("latest") != name:  # else nothing has changed since it was read
-        if named.get("chosen") == name:
-            (folder / "chosen").unlink()  # before what it names is replaced
-        _write(folder, name, checkpoint)
-    # `latest` last: a kill in between leaves an earlier `latest`, and the epoch runs again.
-    for pointer in ("chosen", "latest") if chosen else ("latest",):
-        write_durably(folder / pointer, f"{name}\n".encode())
-    _drop_old(folder)
-    return folder / name
-
-
-def _write(folder: Path, name: str, checkpoint: Checkpoint) -> None:
-    contents = {_WEIGHTS: _weight_bytes(checkpoint.weights), _STATE: _state_bytes(checkpoint)}
-    sums = {part: hashlib.sha256(content).hexdigest() for part, content in contents.items()}
+    contents = {_WEIGHTS: weight_bytes(checkpoint.weights), _STATE: state_bytes(checkpoint)}
+    sums = {part: _sum(content) for part, content in contents.items()}
     contents[_SUMS] = json.dumps(sums, indent=1).encode()
-    temporary = folder / f".{name}.{os.getpid()}.tmp"
+    temporary = folder / f".{checkpoint.position}.{os.getpid()}.tmp"
     with says_when_full(folder):
         try:
             shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
+            # Not its parents: a run folder that is gone is not made anew.
+            folder.mkdir(exist_ok=True)
+            temporary.mkdir()
             for part, content in contents.items():
                 write_durably(temporary / part, content)
-            shutil.rmtree(folder / name, ignore_errors=True)
-            temporary.rename(folder / name)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        sync_folder(folder)
+    return temporary
 
 
-def go_back(run: Path, which: str) -> None:
-    """Make the checkpoint called ``which`` the latest and remove those of later epochs.
+def publish(run: Path, whole: Path | None, position: Position, *, chosen: bool = False) -> Path:
+    """Give the checkpoint ``whole`` its name, if there is one, and make it `latest`.
 
-    ``which`` may also be ``chosen``.
+    Then those that nothing needs are removed: of later positions, which a run that went back
+    has left, and of earlier ones.
     """
+    folder, name = run / "checkpoints", str(position)
+    if whole is not None:
+        if _named(folder).get("chosen") == name:
+            (folder / "chosen").unlink()  # before what it names is replaced
+        with says_when_full(folder):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            whole.rename(folder / name)
+            sync_folder(folder)
+    # `latest` last: a kill in between leaves an earlier `latest`, and the epoch runs again.
+    for pointer in ("chosen", "latest") if chosen else ("latest",):
+        write_durably(folder / pointer, f"{name}\n".encode())
+    _drop_others(folder, position)
+    return folder / name
+
+
+def go_back(run: Path, position: Position) -> None:
+    """Make the checkpoint at ``position`` the latest; those of later ones stay until `publish`."""
     folder = run / "checkpoints"
-    which = _named(folder).get(which, which)
-    write_durably(folder / "latest", f"{which}\n".encode())
-    # Before the removals: a kill among them must not leave it naming half a checkpoint.
-    if _named(folder).get("chosen", which) > which:
+    named = _named(folder)
+    if named.get("latest") != str(position):
+        write_durably(folder / "latest", f"{position}\n".encode())
+    chosen = Position.of(named.get("chosen", ""))
+    if chosen is not None and chosen > position:
         (folder / "chosen").unlink()
-    for later in folder.glob("epoch-*"):
-        if later.name > which:
-            shutil.rmtree(later)
 
 
 def load_checkpoint(run: Path, which: str = "latest") -> Checkpoint | None:
     """The checkpoint that `latest` or `chosen` names, or the one called ``which``.
 
-    None if the run has none yet. Raises UserError if a file is missing, does not have its
-    checksum, or does not hold what a checkpoint holds.
+    None if the run has none yet. Raises UserError if there is none called so, if a file is
+    missing or does not have its checksum, or if it does not hold what a checkpoint holds.
     """
-    folder = run / "checkpoints"
-    if which in ("latest", "chosen"):
-        try:
-            which = _read_name(folder / which)
-        except FileNotFoundError:
-            return None
-    home = folder / which
+    home = _home(run, which)
+    if home is None:
+        return None
+    part = _SUMS
     try:
-        sums = json.loads((home / _SUMS).read_text(encoding="utf-8"))
-        contents = {part: (home / part).read_bytes() for part in (_WEIGHTS, _STATE)}
-        for part, content in contents.items():
-            if hashlib.sha256(content).hexdigest() != sums[part]:
-                raise _corrupt(home, part, "its checksum is another")
-        weights = safetensors.torch.load(contents[_WEIGHTS])
-        state = torch.load(io.BytesIO(contents[_STATE]), weights_only=True, map_location="cpu")
-        position = Position(**state.pop("position"))
-        return Checkpoint(position=position, weights=weights, **state)
-    except UserError:
-        raise
-    except pickle.UnpicklingError:
-        # torch's own message tells how to load it nevertheless, which would run its code.
-        raise _corrupt(home, _STATE, "it is damaged or holds more than plain values") from None
-    # Damaged bytes, or another program's, make the readers raise nearly anything.
-    except Exception as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise _corrupt(home, "", lines[0]) from None
+        sums = json.loads((home / part).read_text(encoding="utf-8"))
+        part = _WEIGHTS
+        weights = weights_from(_summed(home / part, sums))
+        part = _STATE
+        checkpoint = checkpoint_from(_summed(home / part, sums), weights)
+        if str(checkpoint.position) != home.name:
+            raise NotACheckpointError(f"it is {checkpoint.position}")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"{home / part}: corrupt checkpoint ({reason}): {_remedy(home.parent, but=home.name)}"
+        ) from None
+    return checkpoint
 
 
-def _weight_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in weights.items()})
+def _summed(part: Path, sums: Any) -> bytes:
+    """The bytes of a file, which must have its checksum."""
+    content = part.read_bytes()
+    if not isinstance(sums, dict) or sums.get(part.name) != _sum(content):
+        raise NotACheckpointError("its checksum is another")
+    return content
 
 
-def _state_bytes(checkpoint: Checkpoint) -> bytes:
-    state = {
-        "position": {"epoch": checkpoint.position.epoch, "step": checkpoint.position.step},
-        "config": checkpoint.config,
-        "optimizers": checkpoint.optimizers,
-        "trace": {name: losses.cpu() for name, losses in checkpoint.trace.items()},
-        "seconds": checkpoint.seconds,
-    }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
+def _home(run: Path, which: str) -> Path | None:
+    """The folder of the checkpoint that ``which`` means; None if there is none yet."""
+    folder = run / "checkpoints"
+    if which in POINTERS:
+        named = _named(folder).get(which)
+        if named is None:
+            return None
+        if Position.of(named) is None:
+            reason = f"it names {named!r}"
+            raise UserError(f"{folder / which}: corrupt checkpoint ({reason}): {_remedy(folder)}")
+        return folder / named
+    if Position.of(which) is None or not (folder / which).is_dir():
+        raise UserError(f"{run}: no checkpoint {which!r}: {_remedy(folder)}")
+    return folder / which
 
 
-def _corrupt(home: Path, part: str, reason: str) -> UserError:
-    others = sorted(
-        path.name for path in home.parent.glob("epoch-*") if path.is_dir() and path != home
-    )
-    remedy = f"give `--checkpoint {others[-1]}` to go on from there" if others else "train anew"
-    return UserError(f"{home / part if part else home}: corrupt checkpoint ({reason}): {remedy}")
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _remedy(folder: Path, but: str = "") -> str:
+    others = [position for position in _positions(folder) if str(position) != but]
+    return f"give `--checkpoint {others[-1]}` to go on from there" if others else "train anew"
 
 
 def _named(folder: Path) -> dict[str, str]:
     """What `latest` and `chosen` name, where they are there."""
-    pointers = {name: folder / name for name in ("latest", "chosen")}
-    return {name: _read_name(path) for name, path in pointers.items() if path.is_file()}
+    pointers = {name: folder / name for name in POINTERS}
+    return {
+        name: path.read_text(encoding="utf-8", errors="replace").strip()
+        for name, path in pointers.items()
+        if path.is_file()
+    }
 
 
-def _read_name(pointer: Path) -> str:
-    return pointer.read_text(encoding="utf-8", errors="replace").strip()
+def _positions(folder: Path) -> list[Position]:
+    """Those of all checkpoints in ``folder``, in order."""
+    found = (Position.of(path.name) for path in folder.glob("epoch-*") if path.is_dir())
+    return sorted(position for position in found if position is not None)
 
 
-def _drop_old(folder: Path) -> None:
-    """Remove checkpoints that nothing names, but for the last two, and stale temporary ones."""
-    everything = sorted(path.name for path in folder.glob("epoch-*") if path.is_dir())
-    for name in set(everything[:-2]) - set(_named(folder).values()):
+def _drop_others(folder: Path, now: Position) -> None:
+    """Remove what nothing names, but for the last two up to ``now``, and stale temporary ones."""
+    everything = _positions(folder)
+    kept = [str(position) for position in everything if position <= now][-2:]
+    for name in set(map(str, everything)) - {*kept, *_named(folder).values()}:
         shutil.rmtree(folder / name, ignore_errors=True)
     for stale in folder.glob(".*.tmp"):
         shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+_NAME = re.compile(r"epoch-(\d{4,9})(?:-step-(\d{4,9}))?")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, order=True)
 class Position:
     """Whole epochs done, and steps of the next one.
 
@@ -19,3 +22,14 @@ class Position:
     def __str__(self) -> str:
         name = f"epoch-{self.epoch:04d}"
         return f"{name}-step-{self.step:04d}" if self.step else name
+
+    @staticmethod
+    def of(name: str) -> Position | None:
+        """The position that a checkpoint called ``name`` has; None if none is called so.
+
+        >>> Position.of("epoch-0003-step-0012"), Position.of("../epoch-0003")
+        (Position(epoch=3, step=12), None)
+        """
+        found = _NAME.fullmatch(name)
+        position = Position(*(int(n or 0) for n in found.groups())) if found else None
+        return position if str(position) == name else None

@@ -1,4 +1,4 @@
-"""The run folder: what is in it, how it is begun, extended and read.
+"""The run folder: what is in it, and how it is read. What is read is checked as a whole.
 
 config.toml       the resolved configuration
 data.json         class names, sizes and fingerprint of the data it was trained on
@@ -14,28 +14,29 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from lll.config import RunConfig, differing, read_toml
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
-from lll.runs.files import append_durably, says_when_full, write_durably
 from lll.runs.position import Position
+from lll.runs.schema import EpochMetrics, EpochTiming, Facts, complaint
 
-_CONFIG, _DATA, _METRICS, _TIMINGS, _LABELS = (
+CONFIG, DATA, METRICS, TIMINGS, LABELS = (
     "config.toml",
     "data.json",
     "metrics.jsonl",
     "timings.jsonl",
     "labels.csv",
 )
-# There while a run folder is being begun: what a kill leaves then is known to be ours.
-_BEGUN = ".begun.tmp"
-_LABEL_COLUMNS = ("id", "label", "epoch", "origin")
+LABEL_HEAD = "id,label,epoch,origin\n"
+_ODD_NAMES = "surrogateescape"  # file names are bytes
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,15 @@ class Run:
 
     def label_events(self) -> list[LabelEvent]:
         """Every label that became known, in the order in which it did."""
-        names = {name: index for index, name in enumerate(self.data.class_names)}
-        with (self.path / _LABELS).open(newline="", encoding="utf-8") as file:
-            return [
-                LabelEvent(row["id"], names[row["label"]], int(row["epoch"]), row["origin"])
-                for row in csv.DictReader(file)
-            ]
+        path = self.path / LABELS
+        index = {name: number for number, name in enumerate(self.data.class_names)}
+        events: list[LabelEvent] = []
+        for number, row in enumerate(_label_rows(path), 2):
+            before = events[-1].epoch if events else 0
+            if fault := _fault_of(row, index, before, self.config.epochs):
+                raise _damaged(path, f"row {number}: {fault}")
+            events.append(LabelEvent(row[0], index[row[1]], int(row[2]), row[3]))
+        return events
 
 
 def chosen_epoch(metrics: Iterable[dict[str, Any]]) -> int | None:
@@ -124,50 +128,6 @@ def _scored(metrics: dict[str, Any]) -> bool:
     return metrics["validation_accuracy"] is not None
 
 
-def create_run(path: Path, config: RunConfig, data: DataFacts, *, overwrite: bool) -> Run:
-    """Begin a run folder at ``path``.
-
-    Raises UserError if something is there already; ``overwrite`` replaces an earlier run,
-    and nothing but a run.
-    """
-    with says_when_full(path):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            _make_room(path, overwrite)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / _BEGUN).touch()
-        (path / "checkpoints").mkdir()
-    header = (",".join(_LABEL_COLUMNS) + "\n").encode()
-    write_durably(path / _DATA, (json.dumps(asdict(data), indent=1) + "\n").encode())
-    write_durably(path / _LABELS, header)
-    write_durably(path / _METRICS, b"")
-    write_durably(path / _TIMINGS, b"")
-    # Last, because a folder with a configuration counts as a run.
-    write_durably(path / _CONFIG, config.to_toml().encode())
-    (path / _BEGUN).unlink()
-    return load_run(path)
-
-
-def _make_room(path: Path, overwrite: bool) -> None:
-    """Remove the run in ``path``, or the beginning of one; UserError for anything else."""
-    is_run = (path / _CONFIG).is_file()
-    if is_run or not (path / _BEGUN).is_file():
-        if not overwrite:
-            raise UserError(
-                f"{path}: exists already: choose another --out, go on with `lll resume {path}`, "
-                "or give --overwrite"
-            )
-        if not is_run:
-            raise UserError(f"{path}: is no run folder, so --overwrite leaves it alone")
-    for entry in path.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name not in (_CONFIG, _BEGUN):
-            entry.unlink()
-    # Last, so that what a kill leaves can still be told from a folder that is no run.
-    for name in (_CONFIG, _BEGUN):
-        (path / name).unlink(missing_ok=True)
-
-
 def load_run(path: str | Path) -> Run:
     """Read the run folder at ``path``; UserError if it is none or cannot be read.
 
@@ -177,62 +137,22 @@ def load_run(path: str | Path) -> Run:
     lll.errors.UserError: nowhere: no run folder here (it has no config.toml)
     """
     path = Path(path)
-    if not (path / _CONFIG).is_file():
-        raise UserError(f"{path}: no run folder here (it has no {_CONFIG})")
+    if not (path / CONFIG).is_file():
+        raise UserError(f"{path}: no run folder here (it has no {CONFIG})")
     try:
-        config = RunConfig(**read_toml(path / _CONFIG))
+        config = RunConfig(**read_toml(path / CONFIG))
     except UserError as error:
-        raise UserError(f"{path / _CONFIG}: {error}") from None
+        raise UserError(f"{path / CONFIG}: {error}") from None
     try:
-        facts = json.loads((path / _DATA).read_text(encoding="utf-8"))
-        data = DataFacts(**(facts | {"class_names": tuple(facts["class_names"])}))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path / _DATA}: not readable: {error}") from None
-    try:
-        latest = (path / "checkpoints" / "latest").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        latest = None
-    metrics, timings = (tuple(_read_lines(path, name)) for name in (_METRICS, _TIMINGS))
+        facts = Facts.model_validate_json(_bytes(path / DATA)).model_dump()
+        data = DataFacts(**facts)
+    except ValidationError as error:
+        raise _damaged(path / DATA, complaint(error)) from None
+    pointer = path / "checkpoints" / "latest"
+    latest = pointer.read_text(errors="replace").strip() if pointer.is_file() else None
+    metrics = _read_lines(path / METRICS, EpochMetrics)
+    timings = _read_lines(path / TIMINGS, EpochTiming)
     return Run(path, config, data, metrics, timings, latest)
-
-
-def append_epoch(
-    run: Run, metrics: dict[str, Any], seconds: dict[str, float], events: Iterable[LabelEvent]
-) -> None:
-    """Add a finished epoch: its label events, its timings and its metrics, in that order."""
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    for event in events:
-        writer.writerow((event.id, run.data.class_names[event.label], event.epoch, event.origin))
-    append_durably(run.path / _LABELS, rows.getvalue().encode())
-    timing = {"epoch": metrics["epoch"], **seconds}
-    append_durably(run.path / _TIMINGS, (json.dumps(timing) + "\n").encode())
-    append_durably(run.path / _METRICS, (json.dumps(metrics) + "\n").encode())
-
-
-def cut_back(run: Run, epochs: int) -> Run:
-    """The run with only its first ``epochs`` epochs on record, in memory and on disk.
-
-    What was written after the last checkpoint (a half line too) is dropped: the epochs
-    run again.
-    """
-    for stale in run.path.glob(".*.tmp"):
-        stale.unlink()
-    for name in (_METRICS, _TIMINGS):
-        kept = [json.dumps(line) + "\n" for line in _read_lines(run.path, name)[:epochs]]
-        write_durably(run.path / name, "".join(kept).encode())
-    try:
-        events = (run.path / _LABELS).read_bytes().decode("utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"{run.path / _LABELS}: not readable: {error.strerror}") from None
-    kept_rows = io.StringIO()
-    writer = csv.writer(kept_rows, lineterminator="\n")
-    writer.writerow(_LABEL_COLUMNS)
-    for row in list(csv.reader(io.StringIO(events)))[1:]:
-        if len(row) == len(_LABEL_COLUMNS) and row[2].isdecimal() and int(row[2]) < epochs:
-            writer.writerow(row)
-    write_durably(run.path / _LABELS, kept_rows.getvalue().encode())
-    return load_run(run.path)
 
 
 def check_same_config(run: Run, saved: dict[str, Any]) -> None:
@@ -242,21 +162,72 @@ def check_same_config(run: Run, saved: dict[str, Any]) -> None:
     if fields:
         field = fields[0]
         raise UserError(
-            f"{run.path / _CONFIG}: {field} is {run.config.to_dict().get(field)!r}, but the "
+            f"{run.path / CONFIG}: {field} is {run.config.to_dict().get(field)!r}, but the "
             f"checkpoint was made with {saved.get(field)!r}: put it back, or begin a new run"
         )
 
 
-def _read_lines(path: Path, name: str) -> list[dict[str, Any]]:
-    """The JSON lines of a file, up to a last one that a kill may have left half written."""
-    try:
-        text = (path / name).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path / name}: not readable: {error.strerror}") from None
-    lines: list[dict[str, Any]] = []
-    for line in text.splitlines():
+def metrics_bytes(metrics: dict[str, Any]) -> bytes:
+    """A line of metrics.jsonl that can be read again."""
+    line = (json.dumps(metrics) + "\n").encode()
+    EpochMetrics.model_validate_json(line)
+    return line
+
+
+def _read_lines(path: Path, schema: type[EpochMetrics | EpochTiming]) -> tuple[dict[str, Any], ...]:
+    """The JSON lines of a file, each of the epoch after; half a last line is left out."""
+    *lines, _half = _bytes(path).split(b"\n")
+    for epoch, line in enumerate(lines):
         try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
-    return lines
+            found = schema.model_validate_json(line).epoch
+        except ValidationError as error:
+            raise _damaged(path, f"line {epoch + 1}: {complaint(error)}") from None
+        if found != epoch:
+            twice = "; did two processes write it?" if found < epoch else ""
+            raise _damaged(path, f"line {epoch + 1} is of epoch {found}, not {epoch}{twice}")
+    return tuple(json.loads(line) for line in lines)
+
+
+def label_bytes(events: Iterable[LabelEvent], class_names: Sequence[str]) -> bytes:
+    """Rows of labels.csv."""
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    for event in events:
+        writer.writerow((event.id, class_names[event.label], event.epoch, event.origin))
+    return rows.getvalue().encode(errors=_ODD_NAMES)
+
+
+def _label_rows(path: Path) -> list[list[str]]:
+    """The rows of labels.csv after its head; half a last row is left out."""
+    text = _bytes(path).decode(errors=_ODD_NAMES)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise _damaged(path, str(error)) from None
+    if not text.endswith("\n") or text.count('"') % 2:
+        del rows[-1:]
+    if not rows or ",".join(rows[0]) + "\n" != LABEL_HEAD:
+        raise _damaged(path, f"its first row is not {LABEL_HEAD.strip()!r}")
+    return rows[1:]
+
+
+def _fault_of(row: list[str], classes: Container[str], least: int, end: int) -> str | None:
+    """What is wrong with a row of labels.csv, which is of an epoch from ``least`` to ``end``."""
+    if len(row) != LABEL_HEAD.count(",") + 1 or not all(row):
+        return "not an id, a label, an epoch and an origin"
+    if row[1] not in classes:
+        return f"no class {row[1]!r} in {DATA}"
+    if not re.fullmatch("[0-9]{1,9}", row[2]) or not least <= int(row[2]) < end:
+        return f"epoch {row[2]!r} is not from {least} to {end - 1}"
+    return None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: not readable: {error.strerror}") from None
+
+
+def _damaged(path: Path, fault: str) -> UserError:
+    return UserError(f"{path}: not readable ({fault}): restore this file, or begin a new run")

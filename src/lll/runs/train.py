@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from lll.methods.steps import Batch, Networks, StepOptions, StepResult, gradient
 from lll.metrics.accuracy import accuracy
 from lll.nets import reset_module
 from lll.ranks import ALONE, LostProcessError, Ranks
-from lll.runs.checkpoint import Checkpoint, Position, go_back, load_checkpoint, save_checkpoint
+from lll.runs.checkpoint import Checkpoint, Position, load_checkpoint
 from lll.runs.predict import CUSTOM_ENCODER, fill, forward, modules_of
 from lll.runs.prepare import (
     Prepared,
@@ -45,13 +45,12 @@ from lll.runs.prepare import (
 )
 from lll.runs.record import (
     Run,
-    append_epoch,
     check_same_config,
     chosen_epoch,
-    create_run,
-    cut_back,
     load_run,
 )
+from lll.runs.state import check_optimizers
+from lll.runs.writer import Writer, begun, reopened
 from lll.seeding import derive
 
 
@@ -123,11 +122,14 @@ def train(
     learner = _begin(prepared, encoder)
     if pretrained is not None:
         learner.modules["encoder"].load_state_dict(pretrained)
-    first = None
-    if writes(processes):
-        first = create_run(Path(out), config, prepared.facts, overwrite=overwrite)
-        save_checkpoint(first.path, _checkpoint(config, learner))
-    return _train(prepared, learner, _agreed(processes, first), watch or Watch())
+    with ExitStack() as held:
+        writer = None
+        if writes(processes):
+            folder = begun(Path(out), config, prepared.facts, overwrite=overwrite)
+            writer = held.enter_context(folder)
+            writer.save(_checkpoint(config, learner))
+        run = _agreed(processes, writer.run if writer else None)
+        return _train(prepared, learner, run, writer, watch or Watch())
 
 
 def resume(
@@ -146,30 +148,30 @@ def resume(
     another than before. Raises UserError if the checkpoint is
     corrupt or of another configuration, or if the data has changed.
     """
-    run = load_run(path)
-    saved = load_checkpoint(run.path, checkpoint)
-    if saved is not None:
-        check_same_config(run, saved.config)
-    elif checkpoint != "latest" or run.metrics or run.config.from_run is not None:
-        # A run that was ended before its first checkpoint begins again; others would lose much.
-        raise UserError(
-            f"{run.path}: no checkpoint {checkpoint!r} to go on from: begin anew, in another "
-            "folder or with --overwrite"
-        )
-    prepared = prepare(run.config, data or data_of(run.config), processes)
-    check_same_data(run, prepared)
-    learner = _begin(prepared, encoder)
-    if saved is not None:
-        _restore(learner, saved, str(run.path), processes)
-    processes.wait()  # until all have read what the first may now change
-    first = None
-    if writes(processes):
-        if saved is None:
-            save_checkpoint(run.path, _checkpoint(run.config, learner))
-        elif checkpoint != "latest":
-            go_back(run.path, checkpoint)
-        first = cut_back(run, learner.position.epoch)
-    return _train(prepared, learner, _agreed(processes, first), watch or Watch())
+    with ExitStack() as held:
+        writer = held.enter_context(reopened(Path(path))) if writes(processes) else None
+        run = writer.run if writer else load_run(path)
+        saved = load_checkpoint(run.path, checkpoint)
+        if saved is not None:
+            check_same_config(run, saved.config)
+        elif checkpoint != "latest" or run.metrics or run.config.from_run is not None:
+            # A run that ended before its first checkpoint begins again; others would lose much.
+            raise UserError(
+                f"{run.path}: no checkpoint {checkpoint!r} to go on from: begin anew, in another "
+                "folder or with --overwrite"
+            )
+        prepared = prepare(run.config, data or data_of(run.config), processes)
+        check_same_data(run, prepared)
+        learner = _begin(prepared, encoder)
+        if saved is not None:
+            _restore(learner, saved, str(run.path), processes)
+        processes.wait()  # until all have read what the first may now change
+        if writer and saved is None:
+            writer.save(_checkpoint(run.config, learner))
+        elif writer:
+            run = writer.go_on_from(learner.position)
+        run = _agreed(processes, run if writer else None)
+        return _train(prepared, learner, run, writer, watch or Watch())
 
 
 def writes(processes: Ranks) -> bool:
@@ -194,9 +196,11 @@ def check_one_data(prepared: Prepared) -> None:
         )
 
 
-def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
+def _train(
+    prepared: Prepared, learner: Learner, run: Run, writer: Writer | None, watch: Watch
+) -> Run:
     try:
-        return _train_epochs(prepared, learner, run, watch)
+        return _train_epochs(prepared, learner, run, writer, watch)
     except LostProcessError as error:
         raise LostProcessError(
             f"{error}: all stop here; go on from the latest checkpoint with the same torchrun and "
@@ -204,35 +208,37 @@ def _train(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
         ) from error
 
 
-def _train_epochs(prepared: Prepared, learner: Learner, run: Run, watch: Watch) -> Run:
-    first = writes(prepared.processes)
-    watch = watch if first else Watch(should_stop=watch.should_stop)
+def _train_epochs(
+    prepared: Prepared, learner: Learner, run: Run, writer: Writer | None, watch: Watch
+) -> Run:
+    watch = watch if writer else Watch(should_stop=watch.should_stop)
     watch.on_plan(prepared, run)
     metrics = list(run.metrics)
     for epoch in range(learner.position.epoch, prepared.config.epochs):
         if not _train_epoch(prepared, learner, watch, epoch):
             _check_finite(learner, run, epoch)
-            if first:
-                save_checkpoint(run.path, _checkpoint(prepared.config, learner))
+            if writer:
+                writer.save(_checkpoint(prepared.config, learner))
             raise RunStopped(run.path, learner.position)
-        evaluation_start = time.perf_counter()
+        evaluation_start = monotonic()
         scores = _evaluate(prepared, learner, epoch)
-        evaluated = time.perf_counter() - evaluation_start
+        evaluated = monotonic() - evaluation_start
         _check_finite(learner, run, epoch)
 
         metrics.append(_epoch_metrics(prepared, learner, epoch, scores))
         seconds = {"seconds": learner.seconds + evaluated, "evaluate_seconds": evaluated}
         learner.position, learner.trace, learner.seconds = Position(epoch + 1), {}, 0.0
-        if first:
-            append_epoch(run, metrics[-1], seconds, _new_labels(prepared, epoch))
-            save_checkpoint(
-                run.path,
+        if writer:
+            writer.add_epoch(
+                metrics[-1],
+                seconds,
+                _new_labels(prepared, epoch),
                 _checkpoint(prepared.config, learner),
                 chosen=chosen_epoch(metrics) == epoch,
             )
         watch.on_epoch(metrics[-1], seconds)
     prepared.processes.wait()  # until the last epoch is written
-    return load_run(run.path) if first else run
+    return load_run(run.path) if writer else run
 
 
 def train_in_memory(
@@ -281,7 +287,7 @@ def _train_epoch(prepared: Prepared, learner: Learner, watch: Watch, epoch: int)
         seed=config.seed,
         epoch=epoch,
     )
-    begun = time.perf_counter() - learner.seconds
+    begun = monotonic() - learner.seconds
     start = learner.position.step
     views = torch.Generator(prepared.device)
     take = _taker(prepared, learner, stage, views)
@@ -299,7 +305,7 @@ def _train_epoch(prepared: Prepared, learner: Learner, watch: Watch, epoch: int)
             learner.position = Position(epoch, number + 1)
             watch.on_step(epoch, number + 1, len(batches))
     _add_up(learner, prepared.processes)
-    learner.seconds = time.perf_counter() - begun
+    learner.seconds = monotonic() - begun
     return finished
 
 
@@ -577,6 +583,7 @@ def _checkpoint(config: RunConfig, learner: Learner) -> Checkpoint:
 
 def _restore(learner: Learner, saved: Checkpoint, where: str, processes: Ranks) -> None:
     fill(learner.modules, dict(saved.weights), where)
+    check_optimizers(learner.optimizers, saved.optimizers, where)
     for name, optimizer in learner.optimizers.items():
         load_optimizer(optimizer, saved.optimizers[name])
     learner.position, learner.seconds = saved.position, saved.seconds
