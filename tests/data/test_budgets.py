@@ -56,7 +56,6 @@ def small_chunks(monkeypatch, tmp_path, plant):
 @pytest.mark.parametrize("kind", ["one image repeated", "many images", "many and repeated"])
 @pytest.mark.parametrize("column", ["struct", "binary"])
 def test_parquet_takes_no_more_than_a_chunk(tmp_path, bmp, small_chunks, monkeypatch, kind, column):
-    monkeypatch.setattr("lll.data.sources.batches.REPEATING_BYTES", 4 * MB)
     count = 100  # 30 MB
     cells = [bmp(0 if kind == "one image repeated" else i // 2) for i in range(count)]
     images = pa.array(cells, pa.binary())

@@ -218,10 +218,7 @@ def _rows(
 
 def _read(find: Callable[[str], bytes], cell: Cell) -> bytes:
     """The bytes that ``cell`` holds, or those of the file that it names."""
-    value = cell()
-    data, path = (
-        (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
-    )
+    data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
     if isinstance(data, bytes):
         if len(data) > MAX_FILE_BYTES:
             raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
