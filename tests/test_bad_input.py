@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tests.processes import (
     Harm,
     assert_latest_is_whole,
@@ -354,8 +355,21 @@ class Evil:
 def replace_state(home, value):
     """``value`` for the state of a checkpoint, with the right checksum."""
     torch.save(value, home / "state.pt")
-    sums = json.loads((home / "checksums.json").read_text())
-    sums["state.pt"] = hashlib.sha256((home / "state.pt").read_bytes()).hexdigest()
+    sum_up(home)
+
+
+def replace_weights(home, change):
+    """Every tensor of a checkpoint as ``change`` makes it of name and tensor."""
+    path = home / "weights.safetensors"
+    save_file({name: change(name, value) for name, value in load_file(path).items()}, path)
+    sum_up(home)
+
+
+def sum_up(home):
+    sums = {
+        name: hashlib.sha256((home / name).read_bytes()).hexdigest()
+        for name in ("weights.safetensors", "state.pt")
+    }
     (home / "checksums.json").write_text(json.dumps(sums))
 
 
@@ -376,6 +390,44 @@ def test_a_checkpoint_runs_no_code(run, tmp_path):
 def test_a_checkpoint_of_something_else(run, value):
     replace_state(run / "checkpoints" / LATEST, value)
     refused(in_process("resume", run), LATEST, "corrupt checkpoint")
+
+
+@pytest.fixture
+def predict(run, tmp_path):
+    (tmp_path / "1.png").write_bytes(png())
+    return ("predict", run, tmp_path / "1.png", "--checkpoint", "latest")
+
+
+def test_weights_that_are_no_numbers(run, predict):
+    """One NaN among them; it would have said class 0, with exit code 0."""
+
+    def one_nan(name, value):
+        return value.index_fill(0, torch.tensor([1]), torch.nan) if name == "probe.bias" else value
+
+    home = run / "checkpoints" / LATEST
+    replace_weights(home, one_nan)
+    for command in (predict, ("resume", run)):
+        refused(in_process(*command), home, "probe.bias holds NaN", "`--checkpoint epoch-0002`")
+    assert in_process(*predict[:-1], "epoch-0002").code == 0
+
+
+def test_weights_that_give_no_numbers(run, predict):
+    replace_weights(run / "checkpoints" / LATEST, lambda name, value: value * 1e30)
+    refused(in_process(*predict), run, "probabilities: 1 of 1 hold NaN or infinity", "checkpoint")
+
+
+def test_weights_of_another_network(run, predict):
+    path = run / "config.toml"
+    text = path.read_text()
+    for line, said in (
+        ('activation = "relu"', "activation is 'relu', but the checkpoint was made with 'leaky_"),
+        ('data = "elsewhere"', None),
+    ):
+        name = line.split(" ")[0]
+        kept = [x for x in text.splitlines() if not x.startswith(f"{name} ")]
+        path.write_text("\n".join([*kept, line]) + "\n")
+        ended = in_process(*predict)
+        assert ended.code == 0 if said is None else refused(ended, path, said)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from lll.data.decoding import decode_all
 from lll.data.files import image_files
 from lll.data.imageset import Skipped
 from lll.errors import UserError
+from lll.metrics.points import check_finite
 from lll.nets import build_models, evaluating
 from lll.runs.checkpoint import load_checkpoint
-from lll.runs.record import Run
+from lll.runs.record import Run, check_same_config
 from lll.seeding import derive
 from lll.views.geometric import unit_floats
 
@@ -77,6 +78,7 @@ def load_modules(
         saved = load_checkpoint(run.path, "latest")
     if saved is None:
         raise UserError(f"{run.path}: has no checkpoint yet: train it first")
+    check_same_config(run, saved.config)
     modules = modules_of(run.config, len(run.data.class_names), encoder)
     fill(modules, dict(saved.weights), str(run.path))
     return modules.eval()
@@ -127,8 +129,8 @@ def predict_files(
 ) -> tuple[list[Prediction], tuple[Skipped, ...]]:
     """Predictions for image files, and for the images in folders, with those skipped.
 
-    Raises UserError for a path that is not there, and with ``strict`` for an image that
-    cannot be read.
+    Raises UserError for a path that is not there, with ``strict`` for an image that cannot be
+    read, and for a network that gives NaN.
     """
     files = [file for path in paths for file in image_files(path)]
     modules = load_modules(run, checkpoint=checkpoint)
@@ -147,6 +149,7 @@ def predict_files(
         if not names:
             continue
         encoded = encode(modules, torch.from_numpy(images))
+        check_finite(encoded.probabilities, f"{run.path}: probabilities")
         for name, probabilities in zip(names, encoded.probabilities, strict=True):
             best = int(np.argmax(probabilities))
             predictions.append(

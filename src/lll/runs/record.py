@@ -157,7 +157,7 @@ def load_run(path: str | Path) -> Run:
 
 def check_same_config(run: Run, saved: dict[str, Any]) -> None:
     """UserError if the checkpoint's configuration ``saved`` is not the run's."""
-    free = ("device", "precision")  # a run may go on elsewhere
+    free = ("data", "device", "precision")  # a run may go on elsewhere; data have a fingerprint
     fields = [f for f in differing(run.config.to_dict(), saved) if f not in free]
     if fields:
         field = fields[0]
