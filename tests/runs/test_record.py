@@ -314,6 +314,7 @@ BAD_LINES = {
     "no number": ([json.dumps(metrics_of(0, float("nan")))], r"validation_accuracy: .*finite"),
     "no finite loss": ([json.dumps(metrics_of(0, some_loss=float("inf")))], r"some_loss"),
     "a word for a loss": ([json.dumps(metrics_of(0, some_loss="small"))], r"some_loss"),
+    "another class": ([json.dumps(metrics_of(0, test_accuracy_per_class=[1]))], r"not of the 2 cl"),
     "many digits": ([json.dumps(metrics_of(0)).replace("0.5", "9" * 5000)], r"line 1: "),
 }
 

@@ -152,6 +152,10 @@ def load_run(path: str | Path) -> Run:
     latest = pointer.read_text(errors="replace").strip() if pointer.is_file() else None
     metrics = _read_lines(path / METRICS, EpochMetrics)
     timings = _read_lines(path / TIMINGS, EpochTiming)
+    for number, line in enumerate(metrics, 1):
+        if len(line["test_accuracy_per_class"]) != len(data.class_names):
+            classes = f"{len(data.class_names)} classes of {DATA}"
+            raise _damaged(path / METRICS, f"line {number} is not of the {classes}")
     return Run(path, config, data, metrics, timings, latest)
 
 

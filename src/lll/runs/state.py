@@ -46,6 +46,15 @@ def _dense(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def _moment(value: Any) -> Any:
+    # By hand: to pydantic a tensor of one number is a float.
+    if isinstance(value, Tensor):
+        return _dense(value)
+    if not isinstance(value, float | int | None):
+        raise ValueError("is no number and no tensor")
+    return value
+
+
 def _series(tensor: Tensor) -> Tensor:
     if tensor.ndim != 1 or not tensor.is_floating_point():
         raise ValueError("is no series of numbers")
@@ -69,7 +78,7 @@ class _Group(_Lax):
 
 
 class _Optimizer(_Lax):
-    state: dict[Count, dict[str, _Tensor | float | None]]
+    state: dict[Count, dict[str, Annotated[Any, AfterValidator(_moment)]]]
     param_groups: list[_Group]
 
 
