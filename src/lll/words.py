@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -9,6 +12,8 @@ NOTHING = "–"
 """What stands for a value that there is none of."""
 # Control and format characters, halves of a pair, line and paragraph separators.
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# What makes a spreadsheet run a cell, also in the wide letters of East Asia.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _JOINERS = "\u200c\u200d"  # parts of words in Persian and Hindi, and of some emoji
 
 
@@ -80,3 +85,32 @@ def listed(names: Iterable[object], most: int | None = None) -> str:
     if most is None or len(texts) <= most:
         return ", ".join(texts)
     return f"{', '.join(texts[:most])} and {count(len(texts) - most)} more"
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """``rows`` as CSV; text that a spreadsheet would run as a formula has a ' before it.
+
+    >>> print(csv_text([["=cmd|' /C calc'!A0", -0.5]]), end="")
+    '=cmd|' /C calc'!A0,-0.5
+    """
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: Iterable[object]) -> str:
+    line = io.StringIO()
+    # With both ends of a line as the end, cells that hold either are quoted.
+    csv.writer(line, lineterminator="\r\n").writerow([_inert(cell) for cell in row])
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _inert(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def cell_text(cell: str) -> str:
+    """The text that `csv_text` wrote as ``cell``.
+
+    >>> cell_text("'=1+1"), cell_text("'tis")
+    ('=1+1', "'tis")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -27,6 +27,7 @@ from lll.errors import UserError
 from lll.labels.events import LabelEvent
 from lll.runs.position import Position
 from lll.runs.schema import EpochMetrics, EpochTiming, Facts, complaint
+from lll.words import cell_text, csv_text
 
 CONFIG, DATA, METRICS, TIMINGS, LABELS = (
     "config.toml",
@@ -194,11 +195,8 @@ def _read_lines(path: Path, schema: type[EpochMetrics | EpochTiming]) -> tuple[d
 
 def label_bytes(events: Iterable[LabelEvent], class_names: Sequence[str]) -> bytes:
     """Rows of labels.csv."""
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    for event in events:
-        writer.writerow((event.id, class_names[event.label], event.epoch, event.origin))
-    return rows.getvalue().encode(errors=_ODD_NAMES)
+    rows = ((event.id, class_names[event.label], event.epoch, event.origin) for event in events)
+    return csv_text(rows).encode(errors=_ODD_NAMES)
 
 
 def _label_rows(path: Path) -> list[list[str]]:
@@ -212,7 +210,7 @@ def _label_rows(path: Path) -> list[list[str]]:
         del rows[-1:]
     if not rows or ",".join(rows[0]) + "\n" != LABEL_HEAD:
         raise _damaged(path, f"its first row is not {LABEL_HEAD.strip()!r}")
-    return rows[1:]
+    return [[cell_text(cell) for cell in row] for row in rows[1:]]
 
 
 def _fault_of(row: list[str], classes: Container[str], least: int, end: int) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lll.data.layout import SPLITS
 from lll.errors import UserError, nearest
 from lll.labels.missing import labels_of
-from lll.words import listed
+from lll.words import cell_text, listed
 
 # Names of columns in small letters, without spaces, '_' and '-', best first.
 FILE_COLUMNS = (
@@ -56,7 +56,7 @@ def read_rows(data: bytes, where: str, *, lines: bool, needs_label: bool) -> lis
 
 
 def _cell(cells: Sequence[str], at: int | None) -> str:
-    return "" if at is None else cells[at].strip()
+    return "" if at is None else cell_text(cells[at].strip())
 
 
 def _text(data: bytes, where: str) -> str:
