@@ -5,6 +5,7 @@ import pytest
 
 from lll.data import describe, load_data
 from lll.errors import UserError
+from lll.words import csv_text
 
 TEN = " ".join(f"{c}/{i}.png" for c in ("cat", "dog") for i in range(10))
 
@@ -212,3 +213,16 @@ def test_images_of_many_sizes_become_one(tmp_path, plant, make_image):
     data = load_data(root, image_size=24, test_share=0)
     assert data.train.images.shape == (2, 24, 24, 3)
     np.testing.assert_array_equal(data.train.images[1, 0, 0], [200, 55, 7])
+
+
+def test_a_table_that_was_written_so_that_no_cell_runs(tmp_path, plant):
+    root = plant(tmp_path / "d", "=1.png -2.png '3.png")
+    rows = [("file", "label"), ("=1.png", "+5C"), ("-2.png", "@home"), ("'3.png", "'tis")]
+    (root / "labels.csv").write_text(csv_text(rows))
+    data = load_data(root, test_share=0).train
+    assert dict(zip(data.ids.tolist(), data.labels.tolist(), strict=True)) == {
+        "=1.png": 1,
+        "-2.png": 2,
+        "'3.png": 0,
+    }
+    assert load_data(root, test_share=0).class_names == ("'tis", "+5C", "@home")

@@ -3,8 +3,8 @@
 The public face of the sources; heavy imports happen when a source is read.
 """
 
+from lll.data.download import Progress
 from lll.data.sources import KINDS, SOURCES, describe, fetch, load_data
 from lll.data.sources.arrays import from_arrays
-from lll.data.sources.cifar import Progress
 
 __all__ = ["KINDS", "SOURCES", "Progress", "describe", "fetch", "from_arrays", "load_data"]

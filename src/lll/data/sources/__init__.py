@@ -13,10 +13,11 @@ import numpy as np
 from lll.data.archive import open_zip
 from lll.data.assemble import Options
 from lll.data.cache import load_cached, stamp_of
+from lll.data.download import Progress
 from lll.data.files import Files, make_files, read_folder, unwrapped
 from lll.data.imageset import DataSet, ImageSet, Unused
 from lll.data.paths import as_text, real_path
-from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, Progress, fetch_archive, load_archive
+from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, fetch_archive, load_archive
 from lll.data.sources.digits import load_digits
 from lll.data.sources.folder import load_classes
 from lll.data.sources.npz import load_npz

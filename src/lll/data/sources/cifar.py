@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lll.data.assemble import Options, assemble, check_class_names, check_labels, row_ids
+from lll.data.assemble import Options, assemble, row_ids
 from lll.data.cache import cache_folder
 from lll.data.decoding import resize_all
+from lll.data.download import DownloadError, Progress, download
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 
 SIDE = 32
 PIXEL_BYTES = 3 * SIDE * SIDE
-MAX_NAMES_BYTES = 64 * 1024
-TIMEOUT_S = 30  # without a single byte
-CHUNK_BYTES = 2**16
-
-
-class Progress(Protocol):
-    """Told of a download as it goes; ``total_bytes`` is 0 where the server does not say."""
-
-    def __call__(self, done_bytes: int, total_bytes: int) -> None:
-        """Called after every chunk."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +84,16 @@ def load_archive(
 ) -> DataSet:
     """The data set of ``archive``, fetched at most once; ids are ``cifar10/train/00000`` ...
 
-    Raises UserError if it can neither be found in the cache nor fetched, or is not laid out
-    as it says.
+    Raises UserError if it can neither be found in the cache nor fetched.
     """
     path = fetch_archive(archive, cache, progress)
     contents = _read_members(archive, path)
-    names = [line.strip() for line in contents[archive.names_path].decode().splitlines()]
-    class_names = check_class_names([name for name in names if name], str(path))
+    class_names = tuple(contents[archive.names_path].decode().split())
     images = options.pixels()
     labels, ids, splits = [], [], []
     counts = {"train": 0, "test": 0}
     for member in archive.members:
         pixels, member_labels = _records(archive, contents[member.path])
-        check_labels(member_labels, len(class_names), f"{path}: {member.path}")
         images.put(resize_all(pixels, options.image_size, options.resize))
         labels.append(member_labels)
         start = counts[member.split]
@@ -136,99 +122,32 @@ def fetch_archive(
 
     Raises UserError naming the URL and the remedy.
     """
-    import pooch
-    import requests
-
     path = cache_folder(cache) / archive.file_name
-    if path.is_file() and pooch.file_hash(str(path)) == archive.sha256:
-        return path
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")  # the progress callback is what tells the user
     try:
-        pooch.retrieve(
-            archive.url,
-            known_hash=f"sha256:{archive.sha256}",
-            fname=path.name,
-            path=path.parent,
-            downloader=_downloader(progress),
-        )
-    except requests.RequestException as error:
-        raise UserError(_offline(archive, path, error)) from error
-    except ValueError as error:  # pooch's word for a wrong checksum
+        download(archive.url, archive.sha256, path, progress)
+    except DownloadError as error:
         raise UserError(
-            f"{archive.url} came with the wrong checksum (truncated or changed): it was thrown"
-            " away and will be fetched anew next time"
+            f"{archive.url} could not be fetched ({error}) and will be fetched anew next time:"
+            f" use --data digits, which needs no network, or put the file by hand at {path}"
         ) from error
     except OSError as error:
         raise UserError(
             f"{path.parent} cannot be written ({error.strerror or error}): choose another cache"
         ) from error
-    finally:
-        logger.setLevel(level)
     return path
 
 
-def _offline(archive: Archive, path: Path, error: Exception) -> str:
-    return (
-        f"{archive.url} could not be fetched ({type(error).__name__}) and will be fetched anew"
-        f" next time: use --data digits, which needs no network, or put the file by hand at {path}"
-    )
-
-
-def _downloader(progress: Progress | None) -> Callable[[str, str, Any], None]:
-    """What pooch calls to fill its temporary file; its own leaves the connection open on errors."""
-    import requests
-
-    def download(url: str, output_file: str, _: Any) -> None:
-        with requests.get(url, stream=True, timeout=TIMEOUT_S) as response:
-            response.raise_for_status()
-            total_bytes = int(response.headers.get("Content-Length", 0))
-            done_bytes = 0
-            with Path(output_file).open("wb") as file:
-                for chunk in response.iter_content(CHUNK_BYTES):
-                    file.write(chunk)
-                    done_bytes += len(chunk)
-                    if progress is not None:
-                        progress(done_bytes, total_bytes)
-
-    return download
-
-
 def _read_members(archive: Archive, path: Path) -> dict[str, bytes]:
-    """The expected members of the archive by name, read in memory."""
-    record = archive.label_bytes + PIXEL_BYTES
-    sizes = {member.path: member.records * record for member in archive.members}
+    """The members of the archive by name, in memory; by its checksum they are as they should be."""
+    wanted = {archive.names_path, *(member.path for member in archive.members)}
     contents: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path, "r:gz") as tar:
-            for info in tar:
-                name = info.name.removeprefix("./")
-                if name not in sizes and name != archive.names_path:
-                    continue
-                _check_tar_member(info, sizes.get(name), path)
-                contents[name] = _bytes(tar, info)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it to fetch it anew") from error
-    missing = sorted({*sizes, archive.names_path} - set(contents))
-    if missing:
-        raise UserError(f"{path} lacks {missing[0]}: delete it to fetch it anew")
+    with tarfile.open(path, "r:gz") as tar:
+        for info in tar:
+            name = info.name.removeprefix("./")
+            if name in wanted:
+                stream: Any = tar.extractfile(info)
+                contents[name] = stream.read()
     return contents
-
-
-def _check_tar_member(info: tarfile.TarInfo, size: int | None, path: Path) -> None:
-    if not info.isreg():
-        raise UserError(f"{path}: {info.name} is not a plain file: do not trust this archive")
-    if info.size != size if size is not None else info.size > MAX_NAMES_BYTES:
-        raise UserError(
-            f"{path}: {info.name} has {info.size} bytes instead of {size or 'a short list'}:"
-            " delete the archive to fetch it anew"
-        )
-
-
-def _bytes(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
-    stream: Any = tar.extractfile(info)  # never None for a regular file
-    return bytes(stream.read())
 
 
 def _records(archive: Archive, data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
