@@ -19,6 +19,7 @@ from lll.learn.feature_store import FeatureStore
 from lll.learn.features import encode, features_of, features_of_data, keys_of
 from lll.nets.encoders import build_encoder
 from lll.nets.frozen import freeze
+from lll.nets.fusion import FusedConv
 from lll.views.geometric import Strength
 
 
@@ -73,6 +74,26 @@ def test_folding_changes_nothing():
     assert not any(isinstance(part, nn.BatchNorm2d) for part in fast.net.modules())
     torch.testing.assert_close(fast(x), net(x).detach(), rtol=1e-4, atol=1e-4)
     assert not net.training and all(p.requires_grad for p in net.parameters())
+
+
+@pytest.mark.parametrize("size", [97, 128])
+def test_lite2_frozen_is_lite2(size):
+    net = build_encoder("efficientnet_lite2", size, 8, "relu").eval()
+    fast = freeze(net, "lite2", size, half=False)
+    fused = [part for part in fast.net.modules() if isinstance(part, FusedConv)]
+    assert len(fused) == (64 if torch.backends.mkldnn.is_available() else 0)
+    x = torch.from_numpy(pixels(2, size + 1)[:, :size, :size] / 255).float().permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(x), net(x), rtol=1e-3, atol=1e-3)
+
+
+def test_without_the_fast_call_the_slow_one_is_taken(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("not on this processor")
+
+    monkeypatch.setattr(FusedConv, "forward", refuse)
+    x = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(frozen()(x), tiny().eval()(x).detach(), rtol=1e-3, atol=1e-3)
 
 
 class Crossed(nn.Module):
@@ -130,10 +151,10 @@ def test_features_are_those_of_one_image_at_a_time():
     calls = []
     out = encode(data, encoder, lambda *done: calls.append(done))
     assert out.dtype == np.float16 and out.shape == (70, encoder.width)
-    for i in (0, 63, 69):
+    for i in (0, 31, 69):
         x = torch.from_numpy(data[i] / 255).float().permute(2, 0, 1)[None]
         np.testing.assert_allclose(out[i], encoder(x)[0], rtol=2e-3, atol=2e-3)
-    assert calls == [(64, 70), (70, 70)]
+    assert calls == [(32, 70), (64, 70), (70, 70)]
 
 
 def test_images_of_another_size_are_resized_as_files_are(tmp_path):

@@ -26,7 +26,7 @@ from lll.nets.frozen import Frozen
 from lll.views.geometric import DRAWS, Strength, Views, apply_views, unit_floats, views_from
 
 FORMAT = 1  # of what a kept row means
-BATCH = 64  # images of 128 pixels; larger batches leave the processor's cache
+BATCH = 32  # images of 128 pixels; larger batches leave the processor's cache
 HASHED = 256  # images read at a time for their keys
 VIEWS = 2
 VIEW = Strength(min_area=0.5, brightness=0.0, jitter=0.0, flip=0.5)

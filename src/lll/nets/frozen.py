@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lll.errors import UserError
 from lll.nets.encoders import ACTIVATIONS, find_encoder
+from lll.nets.fusion import FusedConv, fold, fuse
 
 WIDTH = 128  # of encoders that come in any
 LARGEST = float(np.finfo(np.float16).max)
@@ -89,24 +89,29 @@ def freeze(
     """
     device = torch.device(device)
     half = has_bfloat16(device) if half is None else half
-    net = copy.deepcopy(encoder).eval().requires_grad_(False)
+    net = copy.deepcopy(encoder).eval().requires_grad_(False).to("cpu", torch.float32)
     example = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    net, width = _folded(net.to("cpu", torch.float32), example)
+    with torch.inference_mode():
+        features = net(example)
+    if features.ndim != 2:
+        raise UserError(f"the encoder must give features [n, d], not {list(features.shape)}")
+    for faster in (fold, fuse) if device.type == "cpu" else (fold,):
+        net = _if_equal(faster, net, example, features)
     # torch's type stubs do not know this overload.
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if half:
         for part in net.modules():
             # The layers that bfloat16 is for; converted once, and not at every batch.
-            if isinstance(part, nn.Conv2d | nn.Linear):
+            if isinstance(part, nn.Conv2d | nn.Linear | FusedConv):
                 part.bfloat16()
     return Frozen(
         name=name,
         size=size,
-        width=width,
+        width=features.shape[1],
         hash=_hash(encoder, half),
         half=half,
         device=device,
-        net=net.to(device),
+        net=net,
     )
 
 
@@ -118,27 +123,22 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
-def _folded(net: nn.Module, example: Tensor) -> tuple[nn.Module, int]:
-    """``net`` with batch norm folded where an ``example`` stays the same, and its features.
+def _if_equal(
+    faster: Callable[[nn.Module, Tensor], None], net: nn.Module, example: Tensor, features: Tensor
+) -> nn.Module:
+    """``net`` after ``faster`` changed it, if it still gives ``features`` of ``example``.
 
-    A convolution is taken to lead into the batch norm that is listed after it, which need not
-    be so in a module from elsewhere; then ``net`` stays as it is.
+    Else as it was: modules from elsewhere may hold their layers in another order than they use
+    them, and processors differ in what they can.
     """
-    folded = copy.deepcopy(net)
-    for part in list(folded.modules()):
-        children = list(part.named_children())
-        for (name, before), (after, norm) in pairwise(children):
-            if not (isinstance(before, nn.Conv2d) and type(norm) is nn.BatchNorm2d):
-                continue
-            if before.out_channels == norm.num_features and norm.running_mean is not None:
-                setattr(part, name, fuse_conv_bn_eval(before, norm))
-                setattr(part, after, nn.Identity())
-    with torch.inference_mode():
-        wanted, given = net(example), folded(example)
-    if wanted.ndim != 2:
-        raise UserError(f"the encoder must give features [n, d], not {list(wanted.shape)}")
-    near = bool(((wanted - given).abs() <= 1e-3 * wanted.abs().max()).all())
-    return (folded if near else net), wanted.shape[1]
+    changed = copy.deepcopy(net)
+    try:
+        with torch.no_grad():
+            faster(changed, example)
+            near = (changed(example) - features).abs() <= 1e-3 * features.abs().max()
+    except (RuntimeError, AttributeError):  # of a torch without the call
+        return net
+    return changed if bool(near.all()) else net
 
 
 def _hash(encoder: nn.Module, half: bool) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -48,66 +49,69 @@ class SameConv(nn.Conv2d):
         padding = kernel // 2 if stride == 1 else 0  # at stride 1 SAME is symmetric
         super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
 
+    def total_padding(self, side: int) -> int:
+        """Pixels to add to a side of an input, at both ends together."""
+        stride, kernel = self.stride[0], self.kernel_size[0]
+        return max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps, each side divided by the stride and rounded up."""
-        stride, kernel = self.stride[0], self.kernel_size[0]
-        if stride > 1:
-            pads = [
-                max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
-                for side in (images.shape[3], images.shape[2])
-            ]
-            images = F.pad(images, [part for p in pads for part in (p // 2, p - p // 2)])
+        if self.stride[0] > 1:
+            totals = [self.total_padding(side) for side in (images.shape[3], images.shape[2])]
+            images = F.pad(images, [part for p in totals for part in (p // 2, p - p // 2)])
         return super().forward(images)
 
 
-class Block(nn.Module):
+class Block(nn.Sequential):
     """Inverted residual: widen by 1x1, filter each channel, narrow by 1x1, add the input."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int):
-        super().__init__()
         wide = inputs * expansion
-        self._expand = expansion != 1
-        if self._expand:
-            self._expand_conv = SameConv(inputs, wide, 1)
-            self._bn0 = nn.BatchNorm2d(wide, BN_EPSILON)
-        self._depthwise_conv = SameConv(wide, wide, kernel, stride, groups=wide)
-        self._bn1 = nn.BatchNorm2d(wide, BN_EPSILON)
-        self._project_conv = SameConv(wide, outputs, 1)
-        self._bn2 = nn.BatchNorm2d(outputs, BN_EPSILON)
+        layers: dict[str, nn.Module] = {}
+        if expansion != 1:
+            layers["_expand_conv"] = SameConv(inputs, wide, 1)
+            layers["_bn0"] = nn.BatchNorm2d(wide, BN_EPSILON)
+            layers["_relu0"] = nn.ReLU6(inplace=True)
+        layers["_depthwise_conv"] = SameConv(wide, wide, kernel, stride, groups=wide)
+        layers["_bn1"] = nn.BatchNorm2d(wide, BN_EPSILON)
+        layers["_relu1"] = nn.ReLU6(inplace=True)
+        layers["_project_conv"] = SameConv(wide, outputs, 1)
+        layers["_bn2"] = nn.BatchNorm2d(outputs, BN_EPSILON)
+        super().__init__(OrderedDict(layers))
         self._adds = stride == 1 and inputs == outputs
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps [n, outputs, h / stride, w / stride]."""
-        out: Tensor = images
-        if self._expand:
-            out = F.relu6(self._bn0(self._expand_conv(out)), inplace=True)
-        out = F.relu6(self._bn1(self._depthwise_conv(out)), inplace=True)
-        out = self._bn2(self._project_conv(out))
+        out = images
+        for layer in self:
+            out = layer(out)
         return out + images if self._adds else out
 
 
-class EfficientNetLite(nn.Module):
+class Mean(nn.Module):
+    """Feature maps [n, d, h, w] to their means over pixels, float32 [n, d]."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The means."""
+        return images.mean((2, 3), dtype=torch.float32)
+
+
+def efficientnet_lite(width: float, depth: float) -> nn.Sequential:
     """[n, 3, h, w] floats, normalised, of any size -> features [n, 1280].
 
     ``width`` and ``depth`` multiply the channels and the blocks of the middle stages.
     """
-
-    def __init__(self, width: float, depth: float) -> None:
-        super().__init__()
-        self._conv_stem = SameConv(3, STEM, 3, 2)
-        self._bn0 = nn.BatchNorm2d(STEM, BN_EPSILON)
-        self._blocks = nn.ModuleList(_blocks(width, depth))
-        self._conv_head = SameConv(_channels(STAGES[-1][-1], width), FEATURES, 1)
-        self._bn1 = nn.BatchNorm2d(FEATURES, BN_EPSILON)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Features [n, 1280]: the mean over pixels of the last feature maps."""
-        out = F.relu6(self._bn0(self._conv_stem(images)), inplace=True)
-        for block in self._blocks:
-            out = block(out)
-        out = F.relu6(self._bn1(self._conv_head(out)), inplace=True)
-        features: Tensor = out.mean((2, 3), dtype=torch.float32)
-        return features
+    layers: dict[str, nn.Module] = {
+        "_conv_stem": SameConv(3, STEM, 3, 2),
+        "_bn0": nn.BatchNorm2d(STEM, BN_EPSILON),
+        "_relu0": nn.ReLU6(inplace=True),
+        "_blocks": nn.Sequential(*_blocks(width, depth)),
+        "_conv_head": SameConv(_channels(STAGES[-1][-1], width), FEATURES, 1),
+        "_bn1": nn.BatchNorm2d(FEATURES, BN_EPSILON),
+        "_relu1": nn.ReLU6(inplace=True),
+        "_mean": Mean(),
+    }
+    return nn.Sequential(OrderedDict(layers))
 
 
 def _blocks(width: float, depth: float) -> Iterator[Block]:
@@ -128,7 +132,7 @@ def _channels(channels: int, width: float) -> int:
 
 def lite2(image_size: int, width: int, activation: Activation) -> nn.Module:
     """EfficientNet-Lite2: 4.8 million weights. Its size, width and activation are its own."""
-    return EfficientNetLite(width=1.1, depth=1.2)
+    return efficientnet_lite(width=1.1, depth=1.2)
 
 
 def lite2_weights() -> Mapping[str, Tensor]:
