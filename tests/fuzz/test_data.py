@@ -17,6 +17,7 @@ from PIL import Image
 from tests.fuzz.mutate import mutate, mutate_tree, read_or_refused
 
 from lll import RunConfig
+from lll.bench.compare import read_sweep
 from lll.config import read_toml
 from lll.data import load_data
 from lll.data.decoding import UnreadableError, attempt, calm
@@ -26,6 +27,14 @@ FEW, MANY = 60, 3000
 SECONDS = 30  # for one file: more is a hang
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
 FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+SWEEP = b"""data = "digits"
+methods = ["baseline", "gradual"]
+labels = ["4/class", 0.1]
+seeds = [0, 1]
+settings = {epochs = 4}
+[schedules.slow]
+classes = "2:4"
+"""
 
 
 def each_seed(name: str, count: int) -> Iterator[random.Random]:
@@ -170,6 +179,9 @@ def check_toml(path: Path, count: int) -> None:
                 given = mutate_tree(config.to_dict(), rng)
                 if isinstance(given, dict) and all(isinstance(key, str) for key in given):
                     read_or_refused(lambda given=given: RunConfig(**given))
+    for rng in each_seed("sweep", count):
+        path.write_bytes(mutate(SWEEP, rng))
+        read_or_refused(lambda: read_sweep(path, path.parent))
 
 
 CHECKS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
