@@ -75,6 +75,10 @@ UNUSABLE = {
     "schedule rule": ({"labels": "0.1:0.9:linaer"}, "'linaer': did you mean 'linear'?"),
     "negative rate": ({"probe_rate": "-0.1"}, "probe_rate: -0.1 is out of bounds"),
     "no epochs": ({"epochs": "0"}, "epochs: .*given '0'"),
+    "too many epochs": (
+        {"epochs": "1000000000000"},
+        "epochs: .*less than or equal to 100000.*given",
+    ),
     "many words": ({"epochs": "many"}, "epochs: .*'many'"),
     "temperature": ({"temperature": "0"}, "temperature: .*greater than 0"),
     "share": ({"validation_share": "1"}, "validation_share: .*less than 1"),

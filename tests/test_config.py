@@ -241,7 +241,7 @@ CHOICES = st.fixed_dictionaries(
         "class_order": st.lists(TEXT).map(tuple),
         "labels": RANGES.map(lambda r: f"{r[0] / 1000}:{r[1] / 1000}"),
         "unlabelled_pool": st.sampled_from(["represented", "all"]),
-        "epochs": st.integers(1, 10**6),
+        "epochs": st.integers(1, 10**5),
         "batch_size": st.integers(100, 10**6),
         "labelled_batch_size": st.integers(1, 99),
         "contrastive_rate": RANGES.map(lambda r: f"{r[0] / 1000}:{r[1] / 1000}:cosine"),

@@ -98,6 +98,8 @@ RateSchedule = Annotated[Schedule, BeforeValidator(rate_schedule), _AS_TEXT]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
+MOST_EPOCHS = 100_000  # planned one by one: ten times as many take a minute
+
 
 class RunConfig(BaseModel):
     """Every choice that a run's numbers depend on.
@@ -135,7 +137,7 @@ class RunConfig(BaseModel):
         "represented",
         description="unlabelled images come from classes that are represented, or from all",
     )
-    epochs: Count = Field(20, description="passes over the training images")
+    epochs: Count = Field(20, le=MOST_EPOCHS, description="passes over the training images")
     pretrain_epochs: int = Field(
         0, ge=0, description="first epochs, self-supervised, of finetune: half of them unless given"
     )

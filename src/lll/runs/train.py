@@ -20,7 +20,7 @@ from lll.config import RunConfig
 from lll.data import SOURCES
 from lll.data.imageset import DataSet
 from lll.data.paths import as_text, real_path
-from lll.errors import UserError
+from lll.errors import UserError, out_of_memory
 from lll.labels.events import LabelEvent
 from lll.labels.schedule import EpochPlan
 from lll.learn.batches import epoch_batches
@@ -422,8 +422,9 @@ def _says_what_fits(prepared: Prepared, learner: Learner) -> Iterator[None]:
     try:
         yield
         return
-    except torch.OutOfMemoryError:
-        pass
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
     # After the except clause, which holds on to all that the failed step had made.
     size = prepared.config.batch_size
     fits = _largest_batch(prepared, learner)
@@ -445,7 +446,9 @@ def _largest_batch(prepared: Prepared, learner: Learner) -> int:
                 torch.cuda.empty_cache()
             _taker(prepared, learner, 0, torch.Generator(prepared.device))(batch)
             return size
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
             size //= 2
     return 0
 
