@@ -124,8 +124,8 @@ def main() -> None:
 
     from lll import RunConfig, RunStopped, Watch, train
     from lll.data import from_arrays
+    from lll.learn.device import pick_device
     from lll.ranks import joined
-    from lll.runs.prepare import pick_device
 
     torch.set_num_threads(max(1, cores() // given.processes))
     device = pick_device(given.device)
@@ -163,7 +163,7 @@ def main() -> None:
     backend = "nccl" if device.type == "cuda" else "gloo"
     with tempfile.TemporaryDirectory() as out, joined(os.environ, backend) as processes:
         try:
-            train(config, out, data=data, overwrite=True, watch=watch, processes=processes)
+            train(config, out, data=data, overwrite=True, watch=watch, ranks=processes)
         except RunStopped:
             return
 

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="1 on a CPU, 20 on a GPU")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    from lll.runs.prepare import pick_device
+    from lll.learn.device import pick_device
 
     epochs = given.epochs or (20 if pick_device(given.device).type == "cuda" else 1)
     show_line(f"job: {epochs} epoch(s) of gradual ...")

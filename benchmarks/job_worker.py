@@ -30,7 +30,7 @@ def main() -> None:
     import torch
 
     from lll import RunConfig, Watch, load_data, train
-    from lll.runs.prepare import pick_device
+    from lll.learn.device import pick_device
 
     imported = stopwatch()
     device = pick_device(given.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from worker import answer_channel, cores, serve, time_steps
@@ -58,9 +58,11 @@ def make_step(
     """
     import torch
 
-    from lll import RunConfig, training
-    from lll.methods.steps import Batch
-    from lll.runs.prepare import prepare
+    from lll import RunConfig
+    from lll.learn.graphs import Replayed
+    from lll.learn.prepare import prepare
+    from lll.methods.batch import Batch, Pool
+    from lll.runs.train import begin
     from lll.seeding import derive
 
     config = RunConfig(
@@ -68,21 +70,30 @@ def make_step(
     )
     data = synthetic_data(batch)
     prepared = prepare(config, data)
-    stage = tuple(step for step in prepared.stages[0] if step.name in steps)
-    prepared = replace(prepared, stages=(stage,))
-    learner = training._begin(prepared, None)
-    training._set_rates(learner, prepared.plan[0])
-    views = torch.Generator(prepared.device)
-    take = training._taker(prepared, learner, 0, views)
-    if plain and hasattr(take, "reason"):
-        take.reason = "asked for"
+    learner = begin(prepared)
+    learner.set_rates(prepared.rates(0))
+    draws = torch.Generator(prepared.device)
+    views = prepared.views(draws)
     images = torch.from_numpy(data.train.images).to(device).permute(0, 3, 1, 2)
     targets = torch.from_numpy(data.train.labels[:labelled]).to(device)
-    taken = Batch(images[:labelled], targets, images[labelled:], labelled, batch - labelled)
+    rows = torch.arange(batch, device=device)
+    taken = Batch(
+        Pool(images[:labelled], rows[:labelled], (labelled,), views),
+        targets,
+        Pool(images[labelled:], rows[labelled:], (batch - labelled,), views),
+    )
+    chosen = [step for step in learner.stages[0] if step.name in steps]
+
+    def some(batch: Batch) -> dict[str, Any]:
+        return {step.name: learner.take(step, batch) for step in chosen}
+
+    take: Any = learner.step if set(steps) == set(BOTH) else some
+    if torch.device(device).type == "cuda" and not plain:
+        take = Replayed(take, draws, learner.changing)
     numbers = itertools.count()
 
     def run() -> dict[str, Any]:
-        views.manual_seed(derive(0, "views", 0, next(numbers)))
+        draws.manual_seed(derive(0, "views", 0, next(numbers)))
         return dict(take(taken))
 
     return Step(run, lambda: getattr(take, "reason", None))

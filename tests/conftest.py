@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 
 # Only the rooms of pure tensor functions: the hook must be in place before they are imported.
 install_import_hook(
-    ["lll.methods.losses", "lll.methods.sandbox", "lll.views", "lll.methods.steps"],
+    ["lll.methods.losses", "lll.methods.sandbox", "lll.views", "lll.methods.batch"],
     "beartype.beartype",
 )
 

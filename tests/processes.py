@@ -88,8 +88,9 @@ class Child:
 
     over = False
 
-    def __init__(self, nursery: Nursery, pid: int, out: Path, err: Path) -> None:
+    def __init__(self, nursery: Nursery, pid: int, out: Path, err: Path, encoding: str) -> None:
         self._nursery, self.pid, self._out, self._err = nursery, pid, out, err
+        self._encoding = encoding
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal. (Before `wait` a child that is over still has its pid.)"""
@@ -99,7 +100,12 @@ class Child:
         """Wait for the end."""
         code = self._nursery.ask(wait=self.pid)["code"]
         self.over = True
-        return Ended(code, self._out.read_text(), self._err.read_text())
+        # A terminal or a device cannot be read again.
+        out, err = (
+            path.read_text(self._encoding) if path.is_file() else ""
+            for path in (self._out, self._err)
+        )
+        return Ended(code, out, err)
 
     def wait_for_halt(self, seconds: float = 60) -> None:
         """Wait until the child has got SIGSTOP."""
@@ -139,21 +145,32 @@ class Nursery:
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
 
-    def start(self, *arguments: object, harm: Harm | None = None) -> Child:
-        """Begin `lll` with these arguments."""
+    def start(
+        self,
+        *arguments: object,
+        harm: Harm | None = None,
+        out: str | Path = "",
+        err: str | Path = "",
+        encoding: str = "utf-8",
+        environment: dict[str, str] | None = None,
+    ) -> Child:
+        """Begin `lll` with these arguments; it prints into ``out`` and ``err`` if given."""
         self._count += 1
-        out, err = (self._folder / f"{self._count}.{name}" for name in ("out", "err"))
+        out = Path(out or self._folder / f"{self._count}.out")
+        err = Path(err or self._folder / f"{self._count}.err")
         answer = self.ask(
             arguments=[str(a) for a in arguments],
             out=str(out),
             err=str(err),
             harm=asdict(harm or Harm()),
+            encoding=encoding,
+            environment=environment or {},
         )
-        return Child(self, answer["pid"], out, err)
+        return Child(self, answer["pid"], out, err, encoding)
 
-    def run(self, *arguments: object, harm: Harm | None = None) -> Ended:
-        """Run `lll` with these arguments to its end."""
-        return self.start(*arguments, harm=harm).wait()
+    def run(self, *arguments: object, **given: Any) -> Ended:
+        """Run `lll` with these arguments to its end; ``given`` as in `start`."""
+        return self.start(*arguments, **given).wait()
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -239,6 +256,7 @@ def flags(source: Path, **given: object) -> list[str]:
         "strong_brightness": 0.1,
         "validation_share": 0.2,
         "device": "cpu",
+        "precision": "float32",
         "seed": 1,
     } | given
     return [w for k, v in chosen.items() for w in (f"--{k.replace('_', '-')}", str(v))]
@@ -286,6 +304,12 @@ def _be_lll(request: dict[str, Any]) -> None:
             os.dup2(opened, descriptor)
             os.close(opened)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ.update(request["environment"])
+        # As a new interpreter has them, whose locale says so.
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(os.fdopen(descriptor, "wb", closefd=False), request["encoding"])
+            for descriptor in (1, 2)
+        )
         _arm(Harm(**request["harm"]))
         sys.argv = ["lll", *request["arguments"]]
         from lll.cli import main
@@ -323,17 +347,17 @@ def _arm(harm: Harm) -> None:
 
 
 def _signal_at_step(step: int, number: int) -> None:
-    from lll.runs import train as training
+    from lll.learn.learner import Learner
 
-    feed, count = training.minibatches, iter(range(1 << 30))
+    take, count = Learner.step, iter(range(1 << 30))
 
-    def counted(*arguments: Any) -> Any:
-        for batch in feed(*arguments):
-            yield batch
-            if next(count) == step:
-                os.kill(os.getpid(), number)
+    def counted(learner: Learner, batch: Any) -> Any:
+        figures = take(learner, batch)
+        if next(count) == step:
+            os.kill(os.getpid(), number)
+        return figures
 
-    training.minibatches = counted
+    Learner.step = counted  # type: ignore[method-assign]
 
 
 def _signal_at_data(number: int) -> None:

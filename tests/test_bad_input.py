@@ -230,10 +230,8 @@ def test_a_class_with_no_labelled_training_image(tmp_path):
     np.savez(
         tmp_path / "d.npz", images=images, labels=np.arange(8) % 2, class_names=["a", "b", "c"]
     )
-    refused(
-        train_on(tmp_path / "d.npz", tmp_path / "run"), "class 'c'", "no labelled training image"
-    )
-    assert not (tmp_path / "run").exists()
+    ended = train_on(tmp_path / "d.npz", tmp_path / "run")
+    assert ended.code == 0  # a class may wait for its first label
 
 
 @pytest.mark.parametrize(
@@ -603,7 +601,9 @@ def test_a_picture_that_cannot_be_drawn(data, tmp_path, name):
 
 
 def test_a_table_that_cannot_be_written(run, folder, tmp_path):
-    refused(in_process("predict", run, folder, "--out", tmp_path), tmp_path, "cannot be written")
+    refused(
+        in_process("predict", run, folder, "--out", tmp_path), tmp_path, "is a folder: name a file"
+    )
     refused(in_process("predict", run, folder / "cat" / "99.png"), "99.png: no such image")
 
 

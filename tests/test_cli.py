@@ -16,8 +16,9 @@ from tests.processes import ENVIRONMENT, everything, flags, in_process, lll, one
 from tests.tiny import tiny_data
 
 from lll import RunConfig, load_run
+from lll.config import fields_of
 from lll.runs.checkpoint import load_checkpoint
-from lll.runs.predict import load_modules
+from lll.runs.predict import load_learner
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_train_shows_the_plan_the_epochs_and_the_result(short, tmp_path):
 def test_quiet_is_the_result_and_nothing_else(short, tmp_path):
     ended = in_process("train", *short(), "--out", tmp_path / "run", "--quiet")
     assert (ended.code, ended.err) == (0, "")
-    kinds = ("final epoch", "chosen on validation", "per epoch", "run in")
+    kinds = ("labels used", "final epoch", "chosen on validation", "per epoch", "run in")
     lines = ended.out.splitlines()
     assert len(lines) == len(kinds)
     assert all(kind in line for kind, line in zip(kinds, lines, strict=True))
@@ -174,7 +175,7 @@ def test_finetune_from_a_run(short, trained, tmp_path):
 def test_every_setting_is_a_flag(command):
     ended = in_process(command, "--help")
     assert ended.code == 0
-    for name in RunConfig.model_fields:
+    for name in fields_of():
         flag = "--from" if name == "from_run" else f"--{name.replace('_', '-')}"
         assert re.search(rf"{flag}\b", ended.out), flag
 
@@ -243,7 +244,7 @@ def test_data_info(data):
         "tiny: 100 training images (0 without a label), 40 test images, 32x32 pixels" in ended.out
     )
     for name in "abcd":
-        assert re.search(rf"{name}\s+│\s+25\s+│\s+10", ended.out)
+        assert re.search(rf"{name}\s+25\s+10", ended.out)
 
 
 def test_what_is_not_used_is_said(tmp_path):
@@ -300,10 +301,9 @@ def test_predict_files_and_folders(trained, pictures):
 
     # PNG loses nothing, so the network must say the same of the pixels themselves.
     images = np.stack([np.asarray(Image.open(path)) for path in files])
-    modules = load_modules(load_run(run))
-    with torch.no_grad():
-        encodings = modules["encoder"](torch.from_numpy(images).permute(0, 3, 1, 2) / 255)
-        probabilities, classes = modules["probe"](encodings).softmax(1).max(1)
+    learner = load_learner(load_run(run))
+    logits = learner.logits(torch.from_numpy(images).permute(0, 3, 1, 2))
+    probabilities, classes = logits.softmax(1).max(1)
     for row, probability, label in zip(everywhere, probabilities, classes, strict=True):
         assert row["class"] == "abcd"[int(label)]
         assert float(row["probability"]) == pytest.approx(float(probability), abs=6e-5)

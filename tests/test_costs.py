@@ -6,15 +6,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tests.tiny import tiny_config, tiny_data
+from tests.tiny import batch_index, batches_of, tiny_config, tiny_data
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lll import Watch
 from lll.learn.batches import epoch_batches
 from lll.learn.graphs import Replayed, differing
-from lll.methods import METHODS, RULES
-from lll.runs import train as loop
-from lll.runs.prepare import prepare
+from lll.learn.loop import Progress, learn
+from lll.learn.prepare import prepare
+from lll.methods import METHODS
+from lll.methods.sandbox import RULES
+from lll.runs.train import begin
 
 # Each hands a value from the device to Python, which waits for all that the device has to do.
 WAITS = {
@@ -27,7 +29,7 @@ WAITS = {
     "aten.masked_select.default",
 }
 # Of a `gradual` step with convnet, forward, backward and update; a new one must be worth it.
-MOST_CALLS = 370
+MOST_CALLS = 372
 
 
 class Counting(TorchDispatchMode):
@@ -42,14 +44,13 @@ class Counting(TorchDispatchMode):
         return function(*arguments, **(keywords or {}))
 
 
-def calls_by_step(monkeypatch, **given):
+def calls_by_step(**given):
     """Operator calls of each minibatch of an epoch, the making of the minibatch included."""
     prepared = prepare(tiny_config(classes=4, labels=0.5, **given), tiny_data(each=60))
-    learner = loop._begin(prepared, None)
-    marks = []
+    learner, marks = begin(prepared), []
     with Counting() as counting:
         watch = Watch(on_step=lambda *_: marks.append(Counter(counting.calls)))
-        loop._train_epoch(prepared, learner, watch, 0)
+        next(learn(prepared, learner, Progress(), watch, score=False))
     return [after - before for before, after in pairwise(marks[1:])]
 
 
@@ -58,8 +59,8 @@ CASES += [("sandbox", rule) for rule in RULES if not rule.startswith("reclassify
 
 
 @pytest.mark.parametrize(("method", "rule"), CASES)
-def test_no_step_waits_for_the_device(method, rule, monkeypatch):
-    for calls in calls_by_step(monkeypatch, method=method, rule=rule):
+def test_no_step_waits_for_the_device(method, rule):
+    for calls in calls_by_step(method=method, rule=rule):
         assert not WAITS & calls.keys()
 
 
@@ -69,8 +70,8 @@ def test_the_count_sees_a_wait():
     assert WAITS & counting.calls.keys()
 
 
-def test_a_step_calls_as_few_operators_as_it_did(monkeypatch):
-    steps = calls_by_step(monkeypatch, method="gradual")
+def test_a_step_calls_as_few_operators_as_it_did():
+    steps = calls_by_step(method="gradual")
     assert len(steps) > 5
     assert max(calls.total() for calls in steps) <= MOST_CALLS
     assert len({calls.total() for calls in steps}) == 1
@@ -139,19 +140,15 @@ def tape(monkeypatch):
 
 def epoch(prepared, wrap):
     """The trace and weights of one epoch whose minibatches are taken by ``wrap``'s taker."""
-    learner = loop._begin(prepared, None)
-    loop._set_rates(learner, prepared.plan[0])
-    views = torch.Generator()
-    take = wrap(loop._taker(prepared, learner, 0, views), views, learner)
-    known = prepared.known(0)
-    index = epoch_batches(
-        known.labelled, known.unlabelled, batch_size=24, labelled_batch_size=None, seed=0, epoch=0
-    )
+    learner, views = begin(prepared), torch.Generator()
+    learner.set_rates(prepared.rates(0))
+    take = wrap(learner.step, views, learner)
     trace = []
-    for number, batch in enumerate(loop.minibatches(prepared.train, index, prepared.device)):
+    index = batch_index(prepared, 0)
+    for number, batch in enumerate(batches_of(prepared, 0, index, views)):
         views.manual_seed(number)
         trace.append({name: float(value) for name, value in take(batch).items()})
-    return trace, list(loop._changing(learner)), take
+    return trace, list(learner.changing()), take
 
 
 def replayed(harm=lambda learner: None):
@@ -169,8 +166,8 @@ def replayed(harm=lambda learner: None):
             Tape.work = again
             return figures
 
-        Tape.state = lambda: loop._changing(learner)
-        return Replayed(remembered, views, lambda: loop._changing(learner))
+        Tape.state = learner.changing
+        return Replayed(remembered, views, learner.changing)
 
     return wrap
 
@@ -197,7 +194,7 @@ def test_replays_give_the_numbers_of_plain_work(tape, prepared):
 def test_a_replay_that_differs_is_not_used_and_says_so(tape, prepared, caplog):
     def harm(learner):
         with torch.no_grad():
-            learner.modules["encoder"][0].weight.add_(0.1)
+            learner.parts["encoder"][0].weight.add_(0.1)
 
     plain = epoch(prepared, lambda take, views, learner: take)
     graphs = epoch(prepared, replayed(harm))

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from lll import load_run
-from lll.methods import METHODS, RULES
+from lll.methods import METHODS
+from lll.methods.sandbox import RULES
 
 ROOT = Path(__file__).parent.parent
 

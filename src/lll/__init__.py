@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from lll.data.imageset import DataSet, ImageSet
     from lll.errors import UserError
     from lll.estimator import GradualClassifier
+    from lll.learn.loop import Watch
     from lll.runs import Run, load_run
-    from lll.runs.train import RunStopped, Watch, resume, train
+    from lll.runs.resume import resume
+    from lll.runs.train import RunStopped, train
 
 __version__ = "0.1.0"
 
@@ -42,10 +44,10 @@ _HOME = {
     "RunConfig": "lll.config",
     "RunStopped": "lll.runs.train",
     "UserError": "lll.errors",
-    "Watch": "lll.runs.train",
+    "Watch": "lll.learn.loop",
     "load_data": "lll.data",
     "load_run": "lll.runs",
-    "resume": "lll.runs.train",
+    "resume": "lll.runs.resume",
     "train": "lll.runs.train",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,35 +15,22 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SerializeAsAny,
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
-from lll.errors import UserError, nearest
+from lll.errors import UserError, lookup, nearest
 from lll.labels.schedule import (
     Schedule,
     class_schedule,
     label_schedule,
     rate_schedule,
 )
-
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "baseline": {"classes": "5:all", "labels": 0.5, "activation": "relu"},
-    "self_supervised": {"classes": "5:all", "labels": 0.5, "activation": "relu"},
-    "finetune": {
-        "classes": "5:all",
-        "labels": 0.5,
-        "activation": "relu",
-    },
-    "gradual": {"classes": "8:all", "labels": "0.01:0.9", "probe_rate": "0.01:0.03"},
-    "sandbox": {
-        "classes": "all",
-        "labels": "0.1:0.9",
-        "contrastive_rate": 0.01,
-        "rule": "reclassify_weighted",
-    },
-}
-"""What a method changes of RunConfig's own defaults."""
+from lll.methods import METHODS
+from lll.methods.method import Method, MethodOptions
+from lll.nets.encoders import CUSTOM_ENCODER, ENCODERS, find_encoder
 
 DATA_PRESETS: dict[str, dict[str, Any]] = {
     # 1,438 small training images: smaller batches give enough updates, validation accuracy
@@ -101,119 +89,186 @@ Count = Annotated[int, Field(ge=1)]
 MOST_EPOCHS = 100_000  # planned one by one: ten times as many take a minute
 
 
+def _field(group: str, default: Any = ..., **given: Any) -> Any:
+    """A field of one of the groups that help texts show."""
+    return Field(default, validate_default=True, json_schema_extra={"group": group}, **given)
+
+
 class RunConfig(BaseModel):
     """Every choice that a run's numbers depend on.
 
     Defaults come from the field, then from the method, then from the data set's preset;
-    what is given wins. Values may be given as they are written in flags and TOML.
+    what is given wins. Values may be given as they are written in flags and TOML. The options
+    that the method owns are given beside the others, and kept in ``options``.
     Raises UserError for an unknown key or a value out of bounds.
 
-    >>> config = RunConfig(data="digits", method="gradual", labels="4/class")
-    >>> str(config.classes), str(config.labels), config.batch_size
-    ('8:all', '4/class', 128)
+    >>> config = RunConfig(data="digits", method="gradual", labels="4/class", temperature=0.2)
+    >>> str(config.classes), str(config.labels), config.batch_size, config.options.temperature
+    ('8:all', '4/class', 128, 0.2)
     """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
-    data: Place = Field(description="data set: a name, a folder, a zip or a file")
-    method: str = Field(
-        "gradual", description="baseline, self_supervised, finetune, gradual or sandbox"
+    data: Place = _field("Data", description="data set: a name, a folder, a zip or a file")
+    image_size: int = _field(
+        "Data", ge=8, le=1024, description="side in pixels of images (the encoder's own)"
     )
-    rule: str | None = Field(None, description="the extra encoder step of the sandbox method")
-    from_run: Text | None = Field(None, description="finetune the encoder of this finished run")
+    resize: Literal["crop", "squash"] = _field(
+        "Data",
+        description="crop keeps the shape of photos (pretrained encoders), squash does not",
+    )
+    test_share: Share = _field(
+        "Data", 0.2, description="share for test where the data has no test split"
+    )
 
-    classes: ClassSchedule = Field(
-        "all", description="classes represented, low:high", validate_default=True
+    method: str = _field("Method", "gradual", description="how to learn: {methods}")
+    epochs: Count = _field("Method", 20, le=MOST_EPOCHS, description="passes over the images")
+    batch_size: Count = _field("Method", 525, description="images per step, with and without label")
+    labelled_batch_size: Count | None = _field(
+        "Method", None, description="fixed number of labelled images per step"
     )
-    class_order: ClassOrder = Field(
-        "data", description='data, shuffle, class names with commas, or a list: ["a, b", "c"]'
+    contrastive_rate: RateSchedule = _field(
+        "Method", 1e-3, description="learning rate of encoder and projection head"
     )
-    labels: LabelSchedule = Field(
-        1.0, description="share of labels known, low:high, or 4/class", validate_default=True
+    probe_rate: RateSchedule = _field(
+        "Method", 1e-2, description="learning rate of the linear probe"
     )
-    unlabelled_pool: Literal["represented", "all"] = Field(
+    from_run: Text | None = _field(
+        "Method", None, description="begin with the encoder of this finished run"
+    )
+
+    classes: ClassSchedule = _field("Labels", "all", description="classes represented, low:high")
+    class_order: ClassOrder = _field(
+        "Labels",
+        "data",
+        description='data, shuffle, class names with commas, or a list: ["a, b", "c"]',
+    )
+    labels: LabelSchedule = _field(
+        "Labels", 1.0, description="share of labels known, low:high, or 4/class"
+    )
+    label_events: Text | None = _field(
+        "Labels", None, description="CSV of id,label,epoch that says what is known when"
+    )
+    unlabelled_pool: Literal["represented", "all"] = _field(
+        "Labels",
         "represented",
         description="unlabelled images come from classes that are represented, or from all",
     )
-    epochs: Count = Field(20, le=MOST_EPOCHS, description="passes over the training images")
-    pretrain_epochs: int = Field(
-        0, ge=0, description="first epochs, self-supervised, of finetune: half of them unless given"
+    validation_share: Share = _field(
+        "Labels", 0.1, description="share of training images for validation; 0 for none"
     )
-    batch_size: Count = Field(525, description="images per step, labelled and unlabelled")
-    labelled_batch_size: Count | None = Field(
-        None, description="fixed number of labelled images per step"
-    )
-    contrastive_rate: RateSchedule = Field(
-        1e-3, description="learning rate of encoder and projection head", validate_default=True
-    )
-    probe_rate: RateSchedule = Field(
-        1e-2, description="learning rate of the linear probe", validate_default=True
+    validation_labels: Literal["known", "all"] = _field(
+        "Labels",
+        "known",
+        description="validate on as many labels as the run knows, or on all of them",
     )
 
-    encoder: str = Field("convnet", description="convnet or resnet18")
-    width: Count = Field(128, description="channels and features of encoder and projection head")
-    activation: Literal["relu", "leaky_relu"] = Field(
-        "leaky_relu", description="relu or leaky_relu"
+    encoder: str = _field("Encoder", "convnet", description="{encoders} or timm:NAME")
+    weights: Text | None = _field(
+        "Encoder", None, description="file of weights in place of the encoder's own"
     )
-    contrast: Literal["info_nce", "nt_xent"] = Field(
-        "info_nce", description="info_nce (cross-view negatives) or nt_xent (2N negatives)"
+    freeze: bool = _field(
+        "Encoder",
+        description="learn on the encoder's features and leave it as it is (pretrained encoders)",
     )
-    temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
-    similarity: Literal["dot", "inverse_distance"] = Field(
-        "dot", description="dot or inverse_distance, in the reclassify rules"
+    feature_views: int = _field(
+        "Encoder", 2, ge=0, le=16, description="augmented views of each image, of a frozen encoder"
     )
-    direction: Literal["attract", "repel"] = Field(
-        "attract", description="attract or repel, in the meta_distance rule"
+    feature_head: Literal["dense", "identity"] = _field(
+        "Encoder", "dense", description="what is trained on features: dense layers, or nothing"
+    )
+    width: Count = _field(
+        "Encoder", 128, description="channels and features of encoder and projection head"
+    )
+    activation: Literal["relu", "leaky_relu"] = _field(
+        "Encoder", "leaky_relu", description="relu or leaky_relu"
     )
 
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal mirror in a view")
-    strong_min_area: float = Field(
-        0.25, gt=0, le=1, description="least area shown by a strong view"
+    flip: float = _field(
+        "Views", 0.5, ge=0, le=1, description="probability of a horizontal mirror in a view"
     )
-    strong_brightness: Share = Field(0.6, description="brightness range of strong views")
-    strong_jitter: Share = Field(0.2, description="colour jitter of strong views")
-    weak_min_area: float = Field(0.75, gt=0, le=1, description="least area shown by a weak view")
-    weak_brightness: Share = Field(0.3, description="brightness range of weak views")
-    weak_jitter: Share = Field(0.1, description="colour jitter of weak views")
+    strong_min_area: float = _field(
+        "Views", 0.25, gt=0, le=1, description="least area shown by a strong view"
+    )
+    strong_brightness: Share = _field("Views", 0.6, description="brightness range of strong views")
+    strong_jitter: Share = _field("Views", 0.2, description="colour jitter of strong views")
+    weak_min_area: float = _field(
+        "Views", 0.75, gt=0, le=1, description="least area shown by a weak view"
+    )
+    weak_brightness: Share = _field("Views", 0.3, description="brightness range of weak views")
+    weak_jitter: Share = _field("Views", 0.1, description="colour jitter of weak views")
 
-    image_size: int = Field(
-        32, ge=8, le=1024, description="side in pixels that images are resized to"
+    seed: int = _field("Run", 0, ge=0, description="seed of every random choice")
+    device: str = _field("Run", "auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "float32", "bfloat16"] = _field(
+        "Run", "auto", description="of the networks: bfloat16, float32, or auto: bfloat16 if fast"
     )
-    validation_share: Share = Field(0.1, description="share of training images for validation")
-    test_share: Share = Field(0.2, description="share for test where the data has no test split")
-    seed: int = Field(0, ge=0, description="seed of every random choice")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the networks: bfloat16, float32, or auto, bfloat16 on GPUs"
+    options: SerializeAsAny[MethodOptions] = _field(
+        "Method", description="the options that the method owns"
     )
 
     def __init__(self, **given: Any) -> None:
         given = {name: value for name, value in given.items() if value is not None}
-        method = str(given.get("method", "gradual"))
-        data = str(given.get("data"))
-        values = METHOD_DEFAULTS.get(method, {}) | DATA_PRESETS.get(data, {}) | given
-        if method == "finetune" and "from_run" not in values:
-            epochs = str(values.get("epochs", 20))
-            values.setdefault("pretrain_epochs", int(epochs) // 2 if epochs.isdecimal() else 0)
+        name = str(given.get("method", "gradual"))
+        method = lookup(METHODS, name, "method")
+        presets = DATA_PRESETS.get(str(given.get("data")), {})
+        values = {
+            **_encoder_defaults(given),
+            **method.defaults(presets | given),
+            **presets,
+            **given,
+        }
+        own = {key: values.pop(key) for key in method.options.model_fields if key in values}
+        for key in values:
+            if key not in type(self).model_fields or key == "options":
+                raise UserError(_unknown_key(key, values[key], name))
         try:
-            super().__init__(**values)
+            super().__init__(**values, options=method.options(**own))
         except ValidationError as error:
             raise UserError(_one_line(error)) from None
 
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> RunConfig:
+        """The configuration of a run folder, also of one that an earlier version wrote.
+
+        Those held the options of all methods, and validated on all labels.
+        """
+        method = METHODS.get(str(values.get("method", "gradual")))
+        others = _owners().keys() - (
+            set() if method is None else method.options.model_fields.keys()
+        )
+        kept = {key: value for key, value in values.items() if key not in others}
+        return cls(**({"validation_labels": "all"} | kept))
+
+    @property
+    def how(self) -> Method:
+        """The method that ``method`` names."""
+        return METHODS[self.method]
+
+    @property
+    def title(self) -> str:
+        """The method for a heading, as in ``sandbox (meta_distance)``."""
+        variant = self.how.variant(self.options)
+        return f"{self.method} ({variant})" if variant else self.method
+
+    @model_validator(mode="after")
+    def _features(self) -> RunConfig:
+        if self.how.fit is not None and not self.freeze:
+            raise ValueError(
+                f"method {self.method!r} learns on features: name a pretrained encoder, as in "
+                "--encoder efficientnet_lite2, or give --freeze yes"
+            )
+        return self
+
     @model_validator(mode="after")
     def _agree(self) -> RunConfig:
-        if self.rule is not None and self.method != "sandbox":
-            raise ValueError(f"rule {self.rule!r} needs method 'sandbox', not {self.method!r}")
-        if self.from_run is not None and self.method != "finetune":
-            raise ValueError(f"from_run needs method 'finetune', not {self.method!r}")
-        if self.pretrain_epochs and self.method != "finetune":
-            raise ValueError(f"pretrain_epochs needs method 'finetune', not {self.method!r}")
-        if self.method == "finetune" and self.pretrain_epochs >= self.epochs:
+        first = self.how.first_epochs(self.options)
+        if first >= self.epochs:
             raise ValueError(
-                f"pretrain_epochs {self.pretrain_epochs} leaves none of {self.epochs} epochs "
-                "to finetune: lower it or raise epochs"
+                f"the first stage takes {first} of {self.epochs} epochs and leaves none: "
+                "lower pretrain_epochs or raise epochs"
             )
         if self.labelled_batch_size is not None and self.labelled_batch_size >= self.batch_size:
             raise ValueError(
@@ -224,15 +279,76 @@ class RunConfig(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they are written in TOML; unset fields are left out."""
-        return self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True)
+        options: dict[str, Any] = values.pop("options")
+        return values | options
 
     def to_toml(self) -> str:
         """The resolved configuration as TOML, one documented line per field."""
+        about = fields_of(self.method)
         lines = [
-            f"{name} = {_toml_value(value)}  # {type(self).model_fields[name].description}"
+            f"{name} = {_toml_value(value)}  # {about[name].help}"
             for name, value in self.to_dict().items()
         ]
         return "\n".join(lines) + "\n"
+
+
+def _encoder_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the encoder's name decides, unless it is given."""
+    name = str(given.get("encoder", "convnet"))
+    if name == CUSTOM_ENCODER:
+        return {"image_size": 32, "resize": "squash", "freeze": False}
+    encoder = find_encoder(name)
+    resize = "crop" if encoder.pretrained else "squash"
+    return {"image_size": encoder.size, "resize": resize, "freeze": encoder.pretrained}
+
+
+@dataclass(frozen=True)
+class About:
+    """What flags, help and tables say of a setting; ``by_method``: its default is the method's."""
+
+    group: str
+    help: str
+    default: Any
+    by_method: bool = False
+
+
+def fields_of(method: str | None = None) -> dict[str, About]:
+    """Every setting by name: those of all runs, and the options of ``method``, or of all."""
+    names = {"methods": ", ".join(METHODS), "encoders": ", ".join(ENCODERS)}
+    by_method = {key for how in METHODS.values() for key in how.defaults({})}
+    about = {}
+    for name, field in RunConfig.model_fields.items():
+        if name != "options":
+            text = str(field.description).format(**names)
+            default = None if field.is_required() else field.default
+            about[name] = About(_group(field), text, default, name in by_method)
+    for owner in METHODS if method is None else [method]:
+        for name, field in METHODS[owner].options.model_fields.items():
+            group = "Options of " + ", ".join(_owners()[name])
+            about[name] = About(group, str(field.description), field.default, name in by_method)
+    return about
+
+
+def _group(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["group"]) if isinstance(extra, dict) else ""
+
+
+def _owners() -> dict[str, list[str]]:
+    """Each option that belongs to methods, and the names of those methods."""
+    owners: dict[str, list[str]] = {}
+    for name, method in METHODS.items():
+        for option in method.options.model_fields:
+            owners.setdefault(option, []).append(name)
+    return owners
+
+
+def _unknown_key(key: str, value: Any, method: str) -> str:
+    if key in (owners := _owners()):
+        able = " or ".join(map(repr, owners[key]))
+        return f"{key} {value!r} needs method {able}, not {method!r}"
+    return f"unknown key {key!r}: {nearest(key, fields_of(method))}"
 
 
 def _toml_value(value: Any) -> str:
@@ -259,10 +375,8 @@ def _one_line(error: ValidationError) -> str:
     """The first complaint of ``error`` as one line that names the key and the remedy."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {name!r}: {nearest(name, RunConfig.model_fields)}"
     if first["type"] == "missing":
-        return f"{name} is missing: {RunConfig.model_fields[name].description}"
+        return f"{name} is missing: {fields_of()[name].help}"
     message = first["msg"].removeprefix("Value error, ")
     if not name:
         return message

@@ -1,6 +1,7 @@
 """The scikit-learn face: fit, predict, learning on as labels and classes arrive, bad input."""
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -16,10 +17,11 @@ from sklearn.preprocessing import MinMaxScaler
 from torch import nn
 
 from lll import DataSet, GradualClassifier, ImageSet, RunConfig, UserError, train
+from lll.config import fields_of
 from lll.estimator.learnt import revived
 from lll.estimator.pixels import content_ids
 from lll.methods import METHODS
-from lll.runs.predict import load_modules
+from lll.runs.predict import load_learner
 
 COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (120, 120, 120)])
 
@@ -49,6 +51,7 @@ def small(**given):
         "weak_brightness": 0.1,
         "random_state": 0,
         "device": "cpu",
+        "precision": "float32",
     }
     return GradualClassifier(**(defaults | given))
 
@@ -65,7 +68,7 @@ def fitted():
 
 
 def probe(model):
-    return model._learnt.modules["probe"]
+    return model.learnt_.learner.parts["probe"]
 
 
 def same(first, second):
@@ -96,11 +99,13 @@ def test_fit_is_the_training_of_a_run(tmp_path):
     X, y = coloured()
     y = some(y)
     model = small(image_size=31, classes="2:all", class_order="shuffle").fit(X, y)
-    seen = model._learnt.seen
+    seen = model.learnt_.seen
     data = DataSet("X", ("0", "1", "2"), ImageSet(seen.images, y, content_ids(seen.images)), seen)
-    run = train(model._config({"seed": 0}), tmp_path / "run", data=data)
-    weights = load_modules(run, checkpoint="latest").state_dict()
-    assert same(weights, model._learnt.modules.state_dict())
+    settings = {k: v for k, v in model.get_params().items() if k in fields_of() and v is not None}
+    config = RunConfig(**settings, data="X", validation_share=0, seed=0)
+    run = train(config, tmp_path / "run", data=data)
+    weights = load_learner(run, checkpoint="latest").state_dict()
+    assert same(weights, model.learnt_.learner.state_dict())
 
 
 def test_every_label_is_known_by_the_last_epoch_and_not_before():
@@ -189,9 +194,9 @@ def test_global_generators_and_input_stay_as_they_are():
     model.partial_fit(*coloured([3], each=4)).predict(X)
     after = X, y, np.random.get_state()[1], torch.get_rng_state()  # noqa: NPY002
     assert all(bool((a == b).all()) for a, b in zip(before, after, strict=True))
-    kept = model._learnt.seen.images.copy()
+    kept = model.learnt_.seen.images.copy()
     X[:] = 0  # the caller's array is the caller's own
-    assert (model._learnt.seen.images == kept).all()
+    assert (model.learnt_.seen.images == kept).all()
 
 
 def test_a_pickled_model_predicts_and_goes_on_the_same(fitted):
@@ -200,8 +205,8 @@ def test_a_pickled_model_predicts_and_goes_on_the_same(fitted):
         assert (twin.predict_proba(X) == fitted.predict_proba(X)).all()
         twin.set_params(epochs=1).partial_fit(X, y)
     other = copy.deepcopy(fitted).set_params(epochs=1).partial_fit(X, y)
-    assert same(twin._learnt.modules.state_dict(), other._learnt.modules.state_dict())
-    assert not same(twin._learnt.modules.state_dict(), fitted._learnt.modules.state_dict())
+    assert same(twin.learnt_.learner.state_dict(), other.learnt_.learner.state_dict())
+    assert not same(twin.learnt_.learner.state_dict(), fitted.learnt_.learner.state_dict())
 
 
 def test_pipeline_search_and_cross_validation():
@@ -268,10 +273,10 @@ def test_scorers_of_scikit_learn_read_the_right_columns(name_of):
 def test_with_a_small_memory_earlier_classes_are_still_rehearsed():
     old, old_y = coloured([1, 3])
     model = learning(epochs=15, replay=6).fit(old, some(old_y, known=6))
-    assert np.unique(model._learnt.seen.labels, return_counts=True)[1].tolist() == [6, 6, 6]
+    assert np.unique(model.learnt_.seen.labels, return_counts=True)[1].tolist() == [6, 6, 6]
     model.partial_fit(*coloured([0, 2]))
     assert model.score(*coloured([1, 3], seed=2)) > 0.7
-    assert np.unique(model._learnt.seen.labels, return_counts=True)[1].tolist() == [6] * 5
+    assert np.unique(model.learnt_.seen.labels, return_counts=True)[1].tolist() == [6] * 5
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -280,9 +285,9 @@ def test_growing_keeps_old_weights_to_the_bit(method):
     X, y = coloured(each=8)
     rule = "meta_reclassify" if method == "sandbox" else None
     model = small(method=method, rule=rule, epochs=2).fit(X, y)
-    old = copy.deepcopy(model._learnt.modules.state_dict())
+    old = copy.deepcopy(model.learnt_.learner.state_dict())
     model.set_params(contrastive_rate=0, probe_rate=0).partial_fit(*coloured([3, 4], each=8))
-    for name, value in model._learnt.modules.state_dict().items():
+    for name, value in model.learnt_.learner.state_dict().items():
         assert torch.equal(value[: len(old[name])], old[name])
         grown = name.split(".")[0] in ("probe", "pseudo_probe")
         assert len(value) == len(old[name]) + 2 * grown
@@ -292,9 +297,9 @@ def test_growing_keeps_old_weights_to_the_bit(method):
 def test_optimizers_remember_old_weights():
     X, y = coloured(each=8)
     model = small(method="sandbox", rule="meta_reclassify", epochs=2).fit(X, y)
-    learnt = model._learnt
-    old = copy.deepcopy(learnt.optimizers)
-    learner = revived(learnt, 5, model._config({"seed": 0}))
+    learnt = model.learnt_
+    old = copy.deepcopy(learnt.learner.optimizer_states())
+    learner = revived(learnt, 5, learnt.learner.config)
     for owner, optimizer in learner.optimizers.items():
         for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
             before, now = old[owner]["state"][index], optimizer.state[parameter]
@@ -305,10 +310,13 @@ def test_optimizers_remember_old_weights():
                 assert torch.equal(now[moment][:rows], before[moment])
                 assert not now[moment][rows:].any()
     with torch.no_grad():
-        for parameter in learner.modules.parameters():
+        for parameter in learner.parameters():
             parameter.zero_()
     assert probe(model).weight.any()  # what was learnt is not what goes on
-    assert all(torch.equal(a, b) for a, b in zip(*map(moments, (old, learnt.optimizers))))  # noqa: B905
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(*map(moments, (old, learnt.learner.optimizer_states())), strict=True)
+    )
 
 
 def moments(optimizers):
@@ -319,10 +327,10 @@ def test_an_image_that_comes_again_brings_its_label():
     X, y = coloured(each=8)
     model = small(epochs=1).fit(X, some(y, known=2))
     model.partial_fit(X, some(y, known=5))
-    assert len(model._learnt.seen) == len(X)
+    assert len(model.learnt_.seen) == len(X)
     assert model.history_[-1]["labels_known"] == 15
     model.partial_fit(X[:3], [-1, -1, 1])  # what is known stays; the last is corrected
-    assert model._learnt.seen.labels[:3].tolist() == [0, 0, 1]
+    assert model.learnt_.seen.labels[:3].tolist() == [0, 0, 1]
     model.partial_fit(coloured(seed=1)[0], np.full(48, -1))
     assert model.history_[-1]["labels_known"] == 15
     assert model.history_[-1]["unlabelled"] == 24 - 15 + 48
@@ -343,7 +351,7 @@ def test_partial_fit_from_the_start_with_classes_to_come():
     model.partial_fit(*coloured([3]))
     model.partial_fit(*coloured([2]))
     assert model.classes_.tolist() == [0, 1, 2, 3]
-    assert model._learnt.rows.tolist() == [0, 1, 3, 2]
+    assert model.learnt_.rows.tolist() == [0, 1, 3, 2]
     assert model.score(*coloured(range(4), seed=1)) > 0.7
 
 
@@ -467,10 +475,19 @@ def test_bad_calls_of_a_fitted_model(fitted):
 
 def test_parameters_are_those_of_a_run_with_the_same_defaults():
     ours = GradualClassifier().get_params()
-    fields = RunConfig.model_fields
+    fields = fields_of()
     assert fields.keys() - ours.keys() == {
-        "data", "from_run", "validation_share", "test_share", "seed"
+        "data", "from_run", "label_events", "resize", "seed", "test_share",
+        "validation_labels", "validation_share",
     }  # fmt: skip
     shared = fields.keys() & {name for name, value in ours.items() if value is not None}
     differing = {name for name in shared if ours[name] != fields[name].default}
     assert differing == {"batch_size", "labels"}
+
+
+def test_the_signature_and_the_docstring_tell_every_parameter():
+    names = list(inspect.signature(GradualClassifier).parameters)
+    assert sorted(names) == sorted(GradualClassifier().get_params())
+    assert all(f"\n    {name} : " in GradualClassifier.__doc__ for name in names)
+    with pytest.raises(TypeError, match="unknown parameter 'widht': did you mean 'width'"):
+        GradualClassifier(widht=3)

@@ -34,7 +34,7 @@ def excluded(estimator):
 
 
 @parametrize_with_checks(
-    [GradualClassifier("baseline", epochs=5, **STRIPS)],
+    [GradualClassifier(method="baseline", epochs=10, **STRIPS)],
     expected_failed_checks=excluded,
     xfail_strict=True,
 )
@@ -44,7 +44,7 @@ def test_checks(estimator, check):
 
 @pytest.mark.slow
 @parametrize_with_checks(
-    [GradualClassifier("gradual", epochs=10, **STRIPS)],
+    [GradualClassifier(method="gradual", epochs=10, **STRIPS)],
     expected_failed_checks=excluded,
     xfail_strict=True,
 )

@@ -20,7 +20,7 @@ from tests.tiny import tiny_config, tiny_data
 from torch import Tensor
 
 from lll import RunStopped, load_run, resume, train
-from lll.runs.predict import encode, load_modules
+from lll.runs.predict import encode, load_learner
 
 DATA = tiny_data(each=8, test_each=2)
 SHORT, LONG = 40, 1500
@@ -40,7 +40,7 @@ def use(run: Path) -> None:
     loaded = load_run(run)
     loaded.label_events()
     assert loaded.result["epochs"] >= 0
-    encode(load_modules(loaded, checkpoint="latest"), torch.from_numpy(DATA.test.images))
+    encode(load_learner(loaded, checkpoint="latest"), torch.from_numpy(DATA.test.images))
     try:
         resume(run, data=DATA, watch=stop_after(1))
     except RunStopped:

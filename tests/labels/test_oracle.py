@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lll.config import RunConfig
 from lll.errors import UserError
-from lll.labels.oracle import Reveal, order_of_classes
+from lll.labels.oracle import Oracle, order_of_classes
 from lll.labels.schedule import RULES, EpochPlan, Schedule, plan_run
 
 light = settings(deadline=None, max_examples=80)
@@ -31,8 +31,14 @@ def plan(classes, labels, per_class=False, epoch=0):
     return EpochPlan(epoch, classes, labels, per_class, contrastive_rate=1.0, probe_rate=1.0)
 
 
-def known_ids(reveal, ids, at, pool="represented"):
-    known = reveal.at(at, pool)
+def oracle(labels, order, seed, plan, pool="represented"):
+    """The oracle of a run with this ``plan``: the rows of its epochs, or the only one."""
+    rows = plan if isinstance(plan, list) else [plan]
+    return Oracle.of(*make(labels), order, rows, pool, seed)
+
+
+def known_ids(oracle, ids, epoch):
+    known = oracle.at(epoch)
     return {*ids[known.labelled].tolist()}, {*ids[known.unlabelled].tolist()}
 
 
@@ -57,9 +63,8 @@ def plans(draw):
 @given(LABELS, ORDERS, SEEDS, plans(), POOLS)
 @light
 def test_what_is_known_stays_known(labels, order, seed, rows, pool):
-    ids, labels = make(labels)
-    reveal = Reveal.of(ids, labels, order, seed)
-    epochs = [reveal.at(row, pool) for row in rows]
+    told = oracle(labels, order, seed, rows, pool)
+    epochs = [told.at(epoch) for epoch in range(len(rows))]
     for before, after in pairwise(epochs):
         assert {*before.labelled.tolist()} <= {*after.labelled.tolist()}
         assert after.classes[: len(before.classes)] == before.classes
@@ -70,19 +75,19 @@ def test_what_is_known_stays_known(labels, order, seed, rows, pool):
 def test_known_is_a_pure_function_whatever_the_order_of_rows(labels, order, seed, rows, pool, data):
     ids, labels = make(labels)
     moved = np.array(data.draw(st.permutations(range(len(ids)))), dtype=np.intp)
-    first = Reveal.of(ids, labels, order, seed)
+    first = Oracle.of(ids, labels, order, rows, pool, seed)
     # A run that is resumed asks for a late epoch without having seen the early ones.
-    for row in reversed(rows):
-        again = Reveal.of(ids[moved], labels[moved], order, seed)
-        expected = known_ids(first, ids, row, pool)
-        assert known_ids(again, ids[moved], row, pool) == expected
+    for epoch in reversed(range(len(rows))):
+        again = Oracle.of(ids[moved], labels[moved], order, rows, pool, seed)
+        expected = known_ids(first, ids, epoch)
+        assert known_ids(again, ids[moved], epoch) == expected
 
 
 @given(LABELS, ORDERS, SEEDS, COUNTS, SHARES)
 @light
 def test_the_same_share_of_every_represented_class(labels, order, seed, classes, hundredths):
-    ids, labels = make(labels)
-    known = Reveal.of(ids, labels, order, seed).at(plan(classes, hundredths / 100), "represented")
+    labels = np.array(labels, dtype=np.int64)
+    known = oracle(labels, order, seed, plan(classes, hundredths / 100), "represented").at(0)
     assert known.classes == tuple(order[:classes])
     for rank, label in enumerate(order):
         size = int((labels == label).sum())
@@ -95,8 +100,8 @@ def test_the_same_share_of_every_represented_class(labels, order, seed, classes,
 @given(LABELS, ORDERS, SEEDS, COUNTS, st.floats(0, 1))
 @light
 def test_no_share_is_off_by_a_whole_label(labels, order, seed, classes, share):
-    ids, labels = make(labels)
-    known = Reveal.of(ids, labels, order, seed).at(plan(classes, share), "represented")
+    labels = np.array(labels, dtype=np.int64)
+    known = oracle(labels, order, seed, plan(classes, share), "represented").at(0)
     for label in order[:classes]:
         size = int((labels == label).sum())
         count = int((labels[known.labelled] == label).sum())
@@ -107,8 +112,8 @@ def test_no_share_is_off_by_a_whole_label(labels, order, seed, classes, share):
 @given(LABELS, ORDERS, SEEDS, st.sampled_from([1e-300, 1e-12, 0.0001, 0.5, 1.0]), st.booleans())
 @light
 def test_at_least_one_label_as_soon_as_the_rate_is_above_zero(labels, order, seed, rate, per_class):
-    ids, labels = make(labels)
-    known = Reveal.of(ids, labels, order, seed).at(plan(CLASSES, rate, per_class), "represented")
+    labels = np.array(labels, dtype=np.int64)
+    known = oracle(labels, order, seed, plan(CLASSES, rate, per_class), "represented").at(0)
     assert {*labels[known.labelled].tolist()} == {*labels.tolist()} - {-1}
 
 
@@ -117,13 +122,14 @@ def test_at_least_one_label_as_soon_as_the_rate_is_above_zero(labels, order, see
 def test_pools_are_disjoint_and_hold_exactly_what_may_be_seen(
     labels, order, seed, classes, hundredths, pool
 ):
-    ids, labels = make(labels)
-    known = Reveal.of(ids, labels, order, seed).at(plan(classes, hundredths / 100), pool)
+    labels = np.array(labels, dtype=np.int64)
+    known = oracle(labels, order, seed, plan(classes, hundredths / 100), pool).at(0)
     both = np.concatenate([known.labelled, known.unlabelled])
     assert len(np.unique(both)) == len(both)
     seen = np.isin(labels, [*order[:classes], -1]) if pool == "represented" else labels > -2
     assert np.sort(both).tolist() == np.flatnonzero(seen).tolist()
-    assert {*labels[known.labelled].tolist()} <= {*order[:classes]}
+    assert known.targets.tolist() == labels[known.labelled].tolist()
+    assert {*known.targets.tolist()} <= {*order[:classes]}
     for part in (known.labelled, known.unlabelled):
         assert part.tolist() == sorted(part.tolist())
         assert part.dtype == np.intp
@@ -132,20 +138,16 @@ def test_pools_are_disjoint_and_hold_exactly_what_may_be_seen(
 @given(LABELS, ORDERS, SEEDS, plans())
 @light
 def test_the_pool_does_not_change_which_labels_are_known(labels, order, seed, rows):
-    ids, labels = make(labels)
-    reveal = Reveal.of(ids, labels, order, seed)
-    for row in rows:
-        assert (
-            reveal.at(row, "represented").labelled.tolist()
-            == reveal.at(row, "all").labelled.tolist()
-        )
+    one, other = (oracle(labels, order, seed, rows, pool) for pool in ("represented", "all"))
+    for epoch in range(len(rows)):
+        assert one.at(epoch).labelled.tolist() == other.at(epoch).labelled.tolist()
 
 
 @given(LABELS, ORDERS, SEEDS, st.integers(0, 50))
 @light
 def test_budgets_per_class(labels, order, seed, budget):
-    ids, labels = make(labels)
-    known = Reveal.of(ids, labels, order, seed).at(plan(CLASSES, float(budget), True), "all")
+    labels = np.array(labels, dtype=np.int64)
+    known = oracle(labels, order, seed, plan(CLASSES, float(budget), True), "all").at(0)
     for label in order:
         members = int((labels == label).sum())
         assert (labels[known.labelled] == label).sum() == min(budget, members)
@@ -156,43 +158,40 @@ def test_budgets_per_class(labels, order, seed, budget):
 def test_a_class_reveals_the_same_labels_whatever_the_other_classes(
     labels, order, seed, hundredths
 ):
-    ids, labels = make(labels)
-    alone = np.where(labels == 0, 0, -1)
+    alone = [0 if label == 0 else -1 for label in labels]
     at = plan(CLASSES, hundredths / 100)
-    together = Reveal.of(ids, labels, order, seed).at(at, "all").labelled
-    by_itself = Reveal.of(ids, alone, order, seed).at(at, "all").labelled
+    together = oracle(labels, order, seed, at).at(0).labelled
+    by_itself = oracle(alone, order, seed, at).at(0).labelled
     assert by_itself.tolist() == [i for i in together.tolist() if labels[i] == 0]
 
 
 def test_rate_zero_knows_nothing_and_rate_one_everything():
-    ids, labels = make([0, 1, 1, 2, -1, 4, 4])
-    reveal = Reveal.of(ids, labels, range(CLASSES), 0)
-    assert reveal.at(plan(5, 0.0), "represented").labelled.tolist() == []
-    assert reveal.at(plan(5, 0.0), "represented").unlabelled.tolist() == [0, 1, 2, 3, 4, 5, 6]
-    assert reveal.at(plan(5, 1.0), "represented").labelled.tolist() == [0, 1, 2, 3, 5, 6]
-    assert reveal.at(plan(5, 1.0), "represented").unlabelled.tolist() == [4]
+    told = oracle([0, 1, 1, 2, -1, 4, 4], range(CLASSES), 0, [plan(5, 0.0), plan(5, 1.0)])
+    assert told.at(0).labelled.tolist() == []
+    assert told.at(0).unlabelled.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert told.at(1).labelled.tolist() == [0, 1, 2, 3, 5, 6]
+    assert told.at(1).targets.tolist() == [0, 1, 1, 2, 4, 4]
+    assert told.at(1).unlabelled.tolist() == [4]
 
 
 def test_classes_come_in_their_order():
-    ids, labels = make([0, 1, 2, -1, 3])
-    reveal = Reveal.of(ids, labels, (2, 0, 3, 1), 0)
-    known = reveal.at(plan(2, 1.0), "represented")
+    labels, order = [0, 1, 2, -1, 3], (2, 0, 3, 1)
+    known = oracle(labels, order, 0, plan(2, 1.0)).at(0)
     assert known.classes == (2, 0)
     assert known.labelled.tolist() == [0, 2]
+    assert known.targets.tolist() == [0, 2]
     assert known.unlabelled.tolist() == [3]
-    assert reveal.at(plan(2, 1.0), "all").unlabelled.tolist() == [1, 3, 4]
+    assert oracle(labels, order, 0, plan(2, 1.0), "all").at(0).unlabelled.tolist() == [1, 3, 4]
 
 
 def test_rounding_does_not_lose_a_label():
     # 0.29 * 100 is 28.999999999999996 in floating point.
-    ids, labels = make([0] * 100)
-    assert len(Reveal.of(ids, labels, [0], 0).at(plan(1, 0.29), "all").labelled) == 29
+    assert len(oracle([0] * 100, [0], 0, plan(1, 0.29)).at(0).labelled) == 29
 
 
 def test_seeds_reveal_other_labels_and_not_the_first_rows():
-    ids, labels = make([0] * 100)
     at = plan(1, 0.3)
-    chosen = [tuple(Reveal.of(ids, labels, [0], s).at(at, "all").labelled) for s in range(20)]
+    chosen = [tuple(oracle([0] * 100, [0], s, at).at(0).labelled) for s in range(20)]
     assert len({*chosen}) == 20
     # Every image has its turn, as often as any other: 20 draws of 30 in 100 miss one image
     # with a chance of 0.0008.

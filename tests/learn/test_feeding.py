@@ -3,22 +3,27 @@
 import logging
 import threading
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
 import torch
 from tests.tiny import tiny_config, tiny_data
+from torch import nn
 
 from lll import DataSet, ImageSet, UserError, train
+from lll.labels.events import Known
 from lll.learn import feeding as rooms
 from lll.learn.batches import epoch_batches
-from lll.learn.feeding import Split, Streamed, fits_on, minibatches, place
-from lll.ranks import Ranks
-from lll.runs import train as loop
-from lll.runs.predict import load_modules
-from lll.runs.prepare import computes_in_half, prepare
+from lll.learn.device import computes_in_bfloat16
+from lll.learn.feeding import Streamed, fits_on, minibatches, place
+from lll.learn.prepare import prepare
+from lll.ranks import ALONE, Ranks
+from lll.runs.predict import load_learner
+from lll.runs.train import begin
 
 CPU = torch.device("cpu")
+POOLS = np.arange(0, 30), np.arange(30, 110)
 
 
 @pytest.fixture
@@ -31,38 +36,48 @@ def mapped(tmp_path):
     return DataSet(data.name, data.class_names, train_set, data.test)
 
 
-def batches(count=110):
-    pools = np.arange(0, 30), np.arange(30, count)
-    return epoch_batches(*pools, batch_size=24, labelled_batch_size=None, seed=0, epoch=0)
+def batches():
+    return epoch_batches(*POOLS, batch_size=24, labelled_batch_size=None, seed=0, epoch=0)
+
+
+def fed(inputs, ranks=ALONE):
+    """The minibatches of ``inputs``; nothing here looks at views."""
+    known = Known(POOLS[0], tiny_data().train.labels[POOLS[0]], POOLS[1], (0, 1, 2, 3))
+    return minibatches(inputs, known, batches(), NoViews(), CPU, ranks)
+
+
+class NoViews:
+    def weak(self, inputs, rows, total, mine):
+        raise NotImplementedError
+
+    strong = weak
 
 
 def test_streamed_minibatches_are_those_of_the_device():
     data = tiny_data().train
-    resident = Split(place(data.images, CPU, fits=True), data.labels)
-    streamed = Split(Streamed(data.images, CPU), data.labels)
-    assert isinstance(resident.images, torch.Tensor)
-    pairs = zip(
-        minibatches(resident, batches(), CPU), minibatches(streamed, batches(), CPU), strict=True
-    )
+    resident = place(data.images, CPU, fits=True)
+    assert isinstance(resident, torch.Tensor)
+    pairs = zip(fed(resident), fed(Streamed(data.images, CPU)), strict=True)
     for index, (one, two) in zip(batches(), pairs, strict=True):
-        for name in ("labelled", "targets", "unlabelled"):
-            assert torch.equal(getattr(one, name), getattr(two, name))
+        for mine, other in zip(one.tensors(), two.tensors(), strict=True):
+            assert torch.equal(mine, other)
         expected = data.images[index.labelled].transpose(0, 3, 1, 2)
-        assert (one.labelled.numpy() == expected).all()
+        assert (one.labelled.inputs.numpy() == expected).all()
+        assert (one.labelled.rows.numpy() == index.labelled).all()
+        assert (one.unlabelled.rows.numpy() == index.unlabelled).all()
         assert (one.targets.numpy() == data.labels[index.labelled]).all()
-        assert one.labelled.is_contiguous(memory_format=torch.channels_last)
+        assert one.labelled.inputs.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_shares_of_processes_make_up_the_minibatch():
-    data = tiny_data().train
-    split = Split(place(data.images, CPU, fits=True), data.labels)
-    whole = list(minibatches(split, batches(), CPU))
-    parts = [list(minibatches(split, batches(), CPU, Ranks(r, 3))) for r in range(3)]
-    for one, *shares in zip(whole, *parts, strict=True):
-        for name in ("labelled", "targets", "unlabelled"):
-            assert torch.equal(torch.cat([getattr(s, name) for s in shares]), getattr(one, name))
-        assert {s.all_labelled for s in shares} == {len(one.targets)}
-        assert {s.all_unlabelled for s in shares} == {len(one.unlabelled)}
+def test_the_shares_of_ranks_make_up_the_minibatch():
+    inputs = place(tiny_data().train.images, CPU, fits=True)
+    parts = [list(fed(inputs, Ranks(rank, 3))) for rank in range(3)]
+    for one, *shares in zip(fed(inputs), *parts, strict=True):
+        for name in ("targets", "labelled.inputs", "labelled.rows", "unlabelled.inputs"):
+            get = attrgetter(name)
+            assert torch.equal(torch.cat([get(share) for share in shares]), get(one))
+        assert {share.labelled.total for share in shares} == {len(one.labelled)}
+        assert {share.everything.total for share in shares} == {len(one.everything)}
 
 
 def test_a_mapped_file_trains_to_the_same_bytes(mapped, tmp_path):
@@ -82,8 +97,8 @@ def test_an_error_of_the_reading_thread_reaches_the_caller_and_ends_the_thread()
     data = tiny_data().train
     before = threading.active_count()
     with pytest.raises(UserError, match="shorter"):
-        list(minibatches(Split(Broken(data.images, CPU), data.labels), batches(), CPU))
-    feed = minibatches(Split(Streamed(data.images, CPU), data.labels), batches(), CPU)
+        list(fed(Broken(data.images, CPU)))
+    feed = fed(Streamed(data.images, CPU))
     next(feed)
     feed.close()
     assert threading.active_count() == before
@@ -104,35 +119,25 @@ def test_images_that_do_not_fit_are_streamed_and_it_is_said(monkeypatch, caplog)
 # Batches too large for the device.
 
 
-def refuse_above(most, monkeypatch):
-    """Networks that run out of memory with more than ``most`` images at once."""
-    networks = loop._networks
+class Greedy(nn.Module):
+    """An encoder that runs out of memory with more than ``most`` images at once."""
 
-    def small(modules, prepared):
-        def within(module):
-            def run(rows):
-                if rows.dim() == 4 and len(rows) > most:
-                    raise torch.OutOfMemoryError("CUDA out of memory")
-                return module(rows)
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.dense = most, nn.Linear(3, 4)
 
-            return run
-
-        return {name: within(m) for name, m in networks(modules, prepared).items()}
-
-    monkeypatch.setattr(loop, "_networks", small)
+    def forward(self, images):
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.dense(images.mean(dim=(2, 3)))
 
 
-def test_a_batch_too_large_says_which_fits(tmp_path, monkeypatch):
-    refuse_above(14, monkeypatch)  # two views of each image
-    with pytest.raises(UserError, match=r"batch_size 24 is too large .* cpu: --batch-size 6 fits"):
-        train(tiny_config(), tmp_path / "run", data=tiny_data())
-    train(tiny_config(batch_size=6, epochs=1), tmp_path / "six", data=tiny_data())
-
-
-def test_where_no_image_fits_another_device_is_the_remedy(tmp_path, monkeypatch):
-    refuse_above(0, monkeypatch)
-    with pytest.raises(UserError, match="not even one image fits: use another device"):
-        train(tiny_config(), tmp_path / "run", data=tiny_data())
+def test_a_batch_too_large_says_what_to_lower(tmp_path):
+    with pytest.raises(
+        UserError, match=r"batch_size 24 is too large .* cpu: try --batch-size 12, or a smaller"
+    ) as said:
+        train(tiny_config(), tmp_path / "run", data=tiny_data(), encoder=Greedy(14))
+    assert "\n" not in str(said.value)
 
 
 # Mixed precision.
@@ -150,13 +155,17 @@ def test_bfloat16_learns_as_float32_does_and_keeps_float32_weights(tmp_path):
     full, half = (run.metrics[0]["contrast_loss"] for run in runs.values())
     assert full != half
     assert half == pytest.approx(full, rel=0.02)
-    weights = load_modules(runs["bfloat16"], checkpoint="latest").state_dict()
+    weights = load_learner(runs["bfloat16"], checkpoint="latest").state_dict()
     assert {value.dtype for value in weights.values()} == {torch.float32}
 
 
-def test_auto_is_full_precision_on_a_cpu():
-    assert not computes_in_half("auto", CPU)
-    assert computes_in_half("bfloat16", CPU)
+@pytest.mark.parametrize("feature", ["amx_bf16", "avx512_bf16", None])
+def test_auto_is_bfloat16_on_a_cpu_that_has_it(feature, monkeypatch):
+    able = {"avx2": True} if feature is None else {feature: True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert computes_in_bfloat16("auto", CPU) == (feature is not None)
+    assert computes_in_bfloat16("bfloat16", CPU)
+    assert not computes_in_bfloat16("float32", CPU)
 
 
 def test_the_upload_to_a_device_is_by_chunks(monkeypatch):
@@ -171,10 +180,10 @@ def test_the_upload_to_a_device_is_by_chunks(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "processes", "said"),
+    ("encoder", "ranks", "said"),
     [("resnet18", 2, True), ("resnet18", 1, False), ("convnet", 2, False)],
 )
-def test_batch_norm_of_several_processes_on_cpus_is_warned_of(encoder, processes, said, caplog):
+def test_batch_norm_of_several_ranks_on_cpus_is_warned_of(encoder, ranks, said, caplog):
     prepared = prepare(tiny_config(encoder=encoder), tiny_data())
-    loop._begin(replace(prepared, processes=Ranks(0, processes)), None)
+    begin(replace(prepared, ranks=Ranks(0, ranks)))
     assert ("goes by each process's own images" in caplog.text) == said

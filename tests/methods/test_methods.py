@@ -1,17 +1,19 @@
-"""The tables: which module each method's gradient reaches, and how often it is updated."""
+"""The table: which parts each method's steps move, and how often they are updated."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
-from tests.tiny import tiny_config, tiny_data
+from tests.tiny import first_batch, tiny_config, tiny_data
 
-from lll.config import METHOD_DEFAULTS, RunConfig
+from lll.config import RunConfig
 from lll.errors import UserError
-from lll.learn.feeding import minibatches
-from lll.methods import METHODS, OPTIMIZER_OF, RULES, rule_step, stages_of
-from lll.runs.prepare import prepare
-from lll.runs.train import _begin, _networks, _set_rates, _take
+from lll.learn.learner import build_learner
+from lll.learn.prepare import prepare
+from lll.methods import METHODS
+from lll.methods.sandbox import RULES
+from lll.runs.train import begin
 
 REACHED = {
     "baseline": {"encoder", "probe"},
@@ -21,34 +23,23 @@ REACHED = {
 
 
 def ready(**given):
-    """A prepared run, its learner with the rates of epoch 2, and that epoch's first batch."""
-    from lll.learn.batches import epoch_batches
-
+    """A learner with the rates of epoch 2, that epoch's first batch, and the rates."""
     prepared = prepare(tiny_config(**({"classes": 4} | given)), tiny_data())
-    learner = _begin(prepared, None)
-    _set_rates(learner, prepared.plan[2])
-    known = prepared.known(2)
-    first = epoch_batches(
-        known.labelled,
-        known.unlabelled,
-        batch_size=24,
-        labelled_batch_size=None,
-        seed=0,
-        epoch=2,
-    )[0]
-    return prepared, learner, next(minibatches(prepared.train, [first], prepared.device))
+    learner = begin(prepared)
+    learner.set_rates(prepared.rates(2))
+    return learner, first_batch(prepared, 2), prepared.rates(2)
 
 
-def take(step, learner, batch, prepared, views):
-    networks = _networks(learner.modules, prepared)
-    return _take(step, learner, networks, batch, prepared.options, views)
+def rule_of(learner):
+    """The step of the sandbox between contrast and classify."""
+    return learner.stages[0][1]
 
 
 def changed(before, after):
-    """Names of the modules whose weights differ."""
+    """Names of the parts whose weights differ."""
     return {
         name
-        for name in OPTIMIZER_OF
+        for name in after
         if any(
             not torch.equal(a, b)
             for a, b in zip(before[name].parameters(), after[name].parameters(), strict=True)
@@ -57,29 +48,29 @@ def changed(before, after):
 
 
 @pytest.mark.parametrize("method", REACHED)
-def test_a_step_moves_just_the_modules_it_reaches(method):
-    prepared, learner, batch = ready(method=method)
-    for step in prepared.stages[0]:
-        before = copy.deepcopy(learner.modules)
-        take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
-        assert changed(before, learner.modules) == set(step.reaches)
-    reached = {name for step in prepared.stages[0] for name in step.reaches}
-    assert reached == REACHED[method]
+def test_a_step_moves_just_the_parts_it_reaches(method):
+    learner, batch, _ = ready(method=method)
+    for step in learner.stages[0]:
+        before = copy.deepcopy(learner.parts)
+        learner.take(step, batch)
+        assert changed(before, learner.parts) == set(step.reaches)
+    assert {name for step in learner.stages[0] for name in step.reaches} == REACHED[method]
+    assert set(learner.parts) == REACHED[method]
 
 
 def test_the_probe_alone_learns_from_labels_in_self_supervised():
-    classify = stages_of("self_supervised")[0][1]
+    classify = RunConfig(data="x", method="self_supervised")
+    classify = classify.how.stages(classify.options)[0][1]
     assert (classify.name, classify.reaches) == ("classify", ("probe",))
-    assert stages_of("gradual")[0][1].reaches == ("encoder", "probe")
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_moves_just_the_modules_it_reaches(rule):
-    prepared, learner, batch = ready(method="sandbox", rule=rule)
-    before = copy.deepcopy(learner.modules)
-    take(rule_step(rule), learner, batch, prepared, torch.Generator().manual_seed(0))
+def test_a_rule_moves_just_the_parts_it_reaches(rule):
+    learner, batch, _ = ready(method="sandbox", rule=rule)
+    before = copy.deepcopy(learner.parts)
+    learner.take(rule_of(learner), batch)
     with_probe = rule in ("soft_lookup", "meta_reclassify")
-    assert changed(before, learner.modules) == (
+    assert changed(before, learner.parts) == (
         {"encoder", "pseudo_probe"} if with_probe else {"encoder"}
     )
 
@@ -88,79 +79,72 @@ def test_a_rule_moves_just_the_modules_it_reaches(rule):
     ("rule", "updates"), [("reclassify_per_class", "classes"), ("reclassify_weighted", "one")]
 )
 def test_reclassify_per_class_updates_once_per_class(rule, updates, monkeypatch):
-    prepared, learner, batch = ready(method="sandbox", rule=rule)
+    learner, batch, _ = ready(method="sandbox", rule=rule)
     calls = []
-    optimizer = learner.optimizers["contrastive"]
-    monkeypatch.setattr(optimizer, "step", lambda: calls.append(1))
-    take(rule_step(rule), learner, batch, prepared, torch.Generator().manual_seed(0))
+    monkeypatch.setattr(learner.optimizers["contrastive"], "step", lambda: calls.append(1))
+    learner.take(rule_of(learner), batch)
     classes = len(batch.targets.unique())
     assert classes == 4
     assert len(calls) == (classes if updates == "classes" else 1)
 
 
 def test_updates_of_a_class_use_gradients_taken_before_any_of_them():
-    prepared, learner, batch = ready(method="sandbox", rule="reclassify_per_class")
-    step, twin = rule_step("reclassify_per_class"), copy.deepcopy(learner.modules)
-    take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
+    learner, batch, rates = ready(method="sandbox", rule="reclassify_per_class")
+    views = batch.labelled.views.generator
+    step, twin = rule_of(learner), copy.deepcopy(learner.parts)
+    views.manual_seed(0)
+    learner.take(step, batch)
 
-    result = step.run(dict(twin.items()), batch, prepared.options, torch.Generator().manual_seed(0))
+    views.manual_seed(0)
+    losses = step.run(twin, batch, learner.config.options).values
     parameters = list(twin["encoder"].parameters())
-    adam = torch.optim.Adam(parameters, lr=prepared.plan[2].contrastive_rate, fused=True)
-    gradients = [torch.autograd.grad(x, parameters, retain_graph=True) for x in result.losses]
+    adam = torch.optim.Adam(parameters, lr=rates["contrastive"], fused=True)
+    gradients = [torch.autograd.grad(x, parameters, retain_graph=True) for x in losses]
     for gradient in gradients:
         for parameter, value in zip(parameters, gradient, strict=True):
             parameter.grad = value
         adam.step()
-    assert changed(learner.modules, twin) == set()
+    assert changed(learner.parts, twin) == set()
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("missing", ["labelled", "unlabelled"])
 def test_a_rule_does_nothing_without_one_of_the_pools(rule, missing):
-    prepared, learner, batch = ready(method="sandbox", rule=rule)
-    none = torch.empty(0, 3, 32, 32, dtype=torch.uint8)
-    gone = (
-        {"unlabelled": none, "all_unlabelled": 0}
-        if missing == "unlabelled"
-        else {
-            "labelled": none,
-            "targets": torch.empty(0, dtype=torch.int64),
-            "all_labelled": 0,
-        }
-    )
-    batch = type(batch)(**(vars(batch) | gone))
-    before = copy.deepcopy(learner.modules)
-    step = rule_step(rule)
-    assert take(step, learner, batch, prepared, torch.Generator().manual_seed(0)) is None
-    assert changed(before, learner.modules) == set()
+    learner, batch, _ = ready(method="sandbox", rule=rule)
+    pool = getattr(batch, missing)
+    none = replace(pool, inputs=pool.inputs[:0], rows=pool.rows[:0], parts=(0,))
+    targets = batch.targets[:0] if missing == "labelled" else batch.targets
+    batch = replace(batch, **{missing: none, "targets": targets})
+    before = copy.deepcopy(learner.parts)
+    assert learner.take(rule_of(learner), batch) is None
+    assert changed(before, learner.parts) == set()
 
 
 def test_batch_norm_of_a_frozen_encoder_does_not_look_at_the_batch():
-    prepared, learner, batch = ready(method="self_supervised", encoder="resnet18", width=4)
-    contrast, probe = prepared.stages[0]
-    buffers = dict(learner.modules["encoder"].named_buffers())
+    learner, batch, _ = ready(method="self_supervised", encoder="resnet18", width=4)
+    contrast, probe = learner.stages[0]
+    buffers = dict(learner.parts["encoder"].named_buffers())
     for step, moves in ((contrast, True), (probe, False)):
         before = copy.deepcopy(buffers)
-        take(step, learner, batch, prepared, torch.Generator().manual_seed(0))
+        learner.take(step, batch)
         moved = [name for name in buffers if not torch.equal(buffers[name], before[name])]
         assert bool(moved) == moves
-        assert learner.modules["encoder"].training
+        assert learner.parts["encoder"].training
 
 
-def test_every_method_has_steps_and_known_defaults():
-    assert set(METHOD_DEFAULTS) <= set(METHODS)
-    for method in METHODS:
-        config = RunConfig(data="x", method=method)
-        for stage in stages_of(config.method, config.rule):
-            assert all(set(step.reaches) <= set(OPTIMIZER_OF) for step in stage)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_the_parts_that_its_steps_move(method):
+    config = RunConfig(data="x", method=method, width=4)
+    learner = build_learner(config, 3, device=torch.device("cpu"))
+    moved = {name for stage in learner.stages for step in stage for name in step.reaches}
+    assert moved <= set(learner.parts)
+    assert learner.logits(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, 3)
 
 
 def test_unknown_names_are_told_the_nearest():
     with pytest.raises(UserError, match=r"unknown method 'gradul': did you mean 'gradual'\?"):
-        stages_of("gradul")
+        RunConfig(data="x", method="gradul")
     with pytest.raises(
         UserError, match=r"unknown rule 'meta_distanc': did you mean 'meta_distance'"
     ):
-        stages_of("sandbox", "meta_distanc")
-    with pytest.raises(UserError, match="needs a rule"):
-        stages_of("sandbox")
+        RunConfig(data="x", method="sandbox", rule="meta_distanc")

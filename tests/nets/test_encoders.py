@@ -14,7 +14,7 @@ from tests.reference import slow_efficientnet
 from torch import nn
 
 from lll.errors import UserError
-from lll.nets import build_models
+from lll.nets import LinearProbe
 from lll.nets.encoders import ENCODERS, Normalise, build_encoder, encoding_width, find_encoder
 from lll.nets.encoders import efficientnet_lite as lite
 
@@ -50,16 +50,9 @@ def test_the_recorded_logits_are_those_of_the_slow_twin():
 
 
 def test_lite2_trains_in_whole(lite2):
-    modules = build_models(
-        encoder="efficientnet_lite2",
-        classes=3,
-        image_size=64,
-        width=8,
-        activation="relu",
-        seed=0,
-    )
-    modules["probe"](modules["encoder"](drawn(64).repeat(2, 1, 1, 1))).sum().backward()
-    assert all(p.grad is not None for p in modules["encoder"].parameters())
+    encoder = build_encoder("efficientnet_lite2", 64, 8, "relu")
+    LinearProbe(1280, 3)(encoder(drawn(64).repeat(2, 1, 1, 1))).sum().backward()
+    assert all(p.grad is not None for p in encoder.parameters())
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -183,14 +176,7 @@ def test_timm_absent_is_one_line():
 def test_timm_by_name():
     pytest.importorskip("timm", reason="needs timm and torchvision")
     encoder = find_encoder("timm:resnet10t")
-    module = build_models(
-        encoder=encoder.build(64, 8, nn.ReLU),
-        classes=3,
-        image_size=64,
-        width=8,
-        activation="relu",
-        seed=0,
-    )["encoder"]
+    module = encoder.build(64, 8, nn.ReLU)
     assert encoding_width(module, 64) == encoder.features == 512
     with pytest.raises(UserError, match="unknown encoder 'timm:resnet10x': did you mean"):
         find_encoder("timm:resnet10x")

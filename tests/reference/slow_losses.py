@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lll.methods.losses import contrast
-from lll.methods.sandbox import meta_distance, similarity
+from lll.methods.sandbox import similarity
+from lll.methods.sandbox.meta_distance import DISTANCE_EPSILON
 
 Probe = Callable[[Tensor], Tensor]
 
@@ -170,6 +171,6 @@ def meta_distance_loss(U: Tensor, L: Tensor, direction: str) -> Tensor:
     logs = []
     for j, point in enumerate(L):
         m = meta_point(U, point, [share[j] for share in shares])
-        squared = squared_distance(point, m) + meta_distance.DISTANCE_EPSILON**2
+        squared = squared_distance(point, m) + DISTANCE_EPSILON**2
         logs.append(torch.log(torch.sqrt(squared)))
     return mean(logs, L) if direction == "attract" else -mean(logs, L)

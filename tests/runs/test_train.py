@@ -3,6 +3,8 @@
 import itertools
 import json
 import time
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +13,11 @@ from tests.tiny import tiny_config, tiny_data
 from torch import nn
 
 from lll import DataSet, ImageSet, UserError, Watch, load_run, train
+from lll.learn.learner import Learner
+from lll.learn.prepare import plan_rows, prepare
 from lll.methods import METHODS
 from lll.metrics.accuracy import accuracy
-from lll.runs import train as loop
-from lll.runs.predict import encode, load_modules
-from lll.runs.prepare import plan_rows, prepare
+from lll.runs.predict import encode, load_learner
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +55,18 @@ def test_label_events_are_the_labels_known(gradual):
     events = gradual.label_events()
     labels = dict(zip(*(getattr(tiny_data().train, k).tolist() for k in ("ids", "labels"))))  # noqa: B905
     assert len({e.id for e in events}) == len(events)
-    assert {e.origin for e in events} == {"schedule"}
+    assert {e.origin for e in events} == {"schedule", "validation"}
     assert all(labels[e.id] == e.label for e in events)
     for metrics in gradual.metrics:
-        known = sum(e.epoch <= metrics["epoch"] for e in events)
-        assert known == metrics["labels_known"]
+        known = Counter(e.origin for e in events if e.epoch <= metrics["epoch"])
+        assert known["schedule"] == metrics["labels_known"]
+        assert known["validation"] == metrics["labels_to_choose"]
 
 
 def test_reported_accuracy_is_that_of_the_saved_weights(gradual):
     data = tiny_data()
-    modules = load_modules(gradual, checkpoint="latest")
-    encoded = encode(modules, torch.from_numpy(data.test.images))
+    learner = load_learner(gradual, checkpoint="latest")
+    encoded = encode(learner, torch.from_numpy(data.test.images))
     score = accuracy(encoded.probabilities.argmax(1), data.test.labels, range(4), 4)
     assert score.all == gradual.metrics[-1]["test_accuracy"]
 
@@ -71,54 +74,55 @@ def test_reported_accuracy_is_that_of_the_saved_weights(gradual):
 def test_only_revealed_labels_reach_a_step(tmp_path, monkeypatch):
     """Every batch of a run: labels come with revealed images alone, each image once an epoch."""
     data, seen = tiny_data(), []
-    # Each image is told by a first pixel of its own.
-    images = data.train.images.copy()
-    images[:, 0, 0, 0] = np.arange(len(images))
-    train_set = ImageSet(images, data.train.labels, data.train.ids)
-    data = DataSet(data.name, data.class_names, train_set, data.test)
-    take = loop._take
+    step = Learner.step
 
-    def spy(step, learner, networks, batch, options, views):
-        seen.append((learner.position.epoch, step.name, batch))
-        return take(step, learner, networks, batch, options, views)
+    def spy(learner, batch):
+        seen.append(batch)
+        return step(learner, batch)
 
-    monkeypatch.setattr(loop, "_take", spy)
+    monkeypatch.setattr(Learner, "step", spy)
     config = tiny_config()
     train(config, tmp_path / "run", data=data)
     prepared = prepare(config, data)
-    batches = [batch for _, name, batch in seen if name == "classify"]
+    truth, index = dict(zip(data.train.ids, data.train.labels, strict=True)), 0
     for epoch in range(config.epochs):
-        known = prepared.known(epoch)
+        known = prepared.labels.at(epoch)
         count = -(-(len(known.labelled) + len(known.unlabelled)) // config.batch_size)
-        mine, batches = batches[:count], batches[count:]
-        labelled = torch.cat([b.labelled[:, 0, 0, 0] for b in mine]).numpy()
-        targets = torch.cat([b.targets for b in mine]).numpy()
-        unlabelled = torch.cat([b.unlabelled[:, 0, 0, 0] for b in mine]).numpy()
-        ids = {data.train.ids[i]: data.train.labels[i] for i in labelled}
-        assert sorted(ids) == sorted(prepared.ids[known.labelled])
-        assert sorted(data.train.ids[unlabelled]) == sorted(prepared.ids[known.unlabelled])
-        assert (targets == data.train.labels[labelled]).all()
-    assert not batches
+        mine, index = seen[index : index + count], index + count
+        labelled = torch.cat([batch.labelled.rows for batch in mine])
+        targets = torch.cat([batch.targets for batch in mine])
+        unlabelled = torch.cat([batch.unlabelled.rows for batch in mine])
+        assert sorted(labelled.tolist()) == known.labelled.tolist()
+        assert sorted(unlabelled.tolist()) == known.unlabelled.tolist()
+        assert [truth[name] for name in prepared.ids[labelled]] == targets.tolist()
+        for batch in mine:
+            for pool in (batch.labelled, batch.unlabelled):
+                images = prepared.train.inputs[pool.rows].permute(0, 3, 1, 2)
+                assert torch.equal(pool.inputs, images)
+    assert index == len(seen)
 
 
-def test_scrambled_unrevealed_labels_change_no_weight(tmp_path):
-    """A label that is not revealed has no influence: swap those within a class's future."""
+@pytest.mark.parametrize("others", ["wrong", "none"])
+def test_labels_that_nobody_told_change_no_weight(others, tmp_path):
+    """An unlabelled image brings no truth along: only what is in the events is known."""
     data = tiny_data()
-    config = tiny_config(labels=0.3, classes=4, validation_share=0.0)
-    known = prepare(config, data).known(config.epochs - 1)
-    assert len(known.unlabelled)
-    runs = []
-    for name in ("as-is", "blind"):
-        labels = data.train.labels.copy()
-        if name == "blind":
-            labels[known.unlabelled] = -1
-        train_set = ImageSet(data.train.images, labels, data.train.ids)
-        one = DataSet(data.name, data.class_names, train_set, data.test)
-        # Without the others, a rate of 1 reveals just the labels that were revealed.
-        given = config if name == "as-is" else tiny_config(labels=1, classes=4, validation_share=0)
-        runs.append(train(given, tmp_path / name, data=one))
-    first, second = (load_modules(run, checkpoint="latest").state_dict() for run in runs)
+    config = tiny_config(labels="0.1:0.5", unlabelled_pool="all", validation_labels="all")
+    told = train(config, tmp_path / "told", data=data)
+    file = tmp_path / "told" / "labels.csv"
+    revealed = [event.id for event in told.label_events()]
+    labels = np.where(others == "wrong", (data.train.labels + 1) % 4, -1)
+    labels = np.where(np.isin(data.train.ids, revealed), data.train.labels, labels)
+    assert 20 < (labels != data.train.labels).sum() < 100
+    other = replace(data, train=replace(data.train, labels=labels))
+    again = config.model_copy(update={"label_events": str(file)})
+    run = train(again, tmp_path / "run", data=other)
+    assert (run.path / "labels.csv").read_bytes() == file.read_bytes()
+    first, second = (load_learner(r, checkpoint="latest").state_dict() for r in (told, run))
+    assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
+    assert [line["validation_accuracy"] for line in run.metrics] == [
+        line["validation_accuracy"] for line in told.metrics
+    ]
 
 
 def test_optimizers_use_the_scheduled_rates(tmp_path, monkeypatch):
@@ -150,7 +154,7 @@ def test_the_same_run_twice_is_the_same_bytes(tmp_path):
 
 def test_finetune_begins_its_second_stage_with_a_new_probe(tmp_path):
     run = train(tiny_config(method="finetune", epochs=4), tmp_path / "run", data=tiny_data())
-    assert run.config.pretrain_epochs == 2
+    assert run.config.options.pretrain_epochs == 2
     assert ["contrast_loss" in m for m in run.metrics] == [True, True, False, False]
 
 
@@ -166,7 +170,7 @@ def test_finetune_takes_the_encoder_of_another_run(tmp_path):
         data=tiny_data(),
     )
     # At a rate of 0 the encoder stays what it was, so it must be the source's, width and all.
-    theirs, ours = (load_modules(r, checkpoint="latest") for r in (source, run))
+    theirs, ours = (load_learner(r, checkpoint="latest").parts for r in (source, run))
     for name, value in theirs["encoder"].state_dict().items():
         assert torch.equal(ours["encoder"].state_dict()[name], value)
     assert run.config.width == 12
@@ -191,9 +195,9 @@ class Mean(nn.Module):
 def test_any_module_is_an_encoder(tmp_path):
     run = train(tiny_config(), tmp_path / "run", data=tiny_data(), encoder=Mean())
     assert run.finished
-    assert load_modules(run, encoder=Mean())["encoder"].dense.weight.shape == (5, 3)
+    assert load_learner(run, encoder=Mean()).parts["encoder"].dense.weight.shape == (5, 3)
     with pytest.raises(UserError, match="pass it as encoder="):
-        load_modules(run)
+        load_learner(run)
 
 
 def test_a_nan_stops_the_run_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
@@ -209,8 +213,8 @@ def test_a_nan_stops_the_run_names_the_step_and_keeps_the_last_good_checkpoint(t
         )
     run = load_run(path)
     assert [m["epoch"] for m in run.metrics] == [0] == [m["epoch"] for m in good]
-    modules = load_modules(run, encoder=Mean(), checkpoint="latest")
-    assert all(p.isfinite().all() for p in modules.parameters())
+    learner = load_learner(run, encoder=Mean(), checkpoint="latest")
+    assert all(p.isfinite().all() for p in learner.parameters())
 
 
 def test_no_labels_in_test_or_validation(tmp_path):
@@ -229,17 +233,13 @@ def test_label_rates_of_zero_and_one_leave_a_pool_empty(tmp_path):
         assert ("classify_loss" in run.metrics[-1]) == bool(rate)
 
 
-def test_a_class_without_a_labelled_image_is_named(tmp_path):
+def test_a_class_may_have_no_label_yet(tmp_path):
     data = tiny_data()
     labels = np.where(data.train.labels == 2, -1, data.train.labels)
-    train_set = ImageSet(data.train.images, labels, data.train.ids)
-    with pytest.raises(UserError, match="class 'c' of data 'tiny' has no labelled training image"):
-        train(
-            tiny_config(),
-            tmp_path / "run",
-            data=DataSet("tiny", data.class_names, train_set, data.test),
-        )
-    assert not (tmp_path / "run").exists()
+    data = replace(data, train=replace(data.train, labels=labels))
+    run = train(tiny_config(classes=4, labels=1), tmp_path / "run", data=data)
+    assert {event.label for event in run.label_events()} == {0, 1, 3}
+    assert run.metrics[-1]["unlabelled"] == 30
 
 
 def test_metrics_are_plain_json(gradual):

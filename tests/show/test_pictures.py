@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from tests.tiny import tiny_config, tiny_data
 
-from lll import DataSet, UserError, pictures, train
+from lll import DataSet, UserError, train
 from lll.cli import main
 from lll.runs.checkpoint import load_checkpoint, save_checkpoint
 from lll.runs.record import load_run
+from lll.show import pictures
 from lll.show.pictures import PICTURES, Material, plot
 
 

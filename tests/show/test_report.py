@@ -10,9 +10,10 @@ import pytest
 from tests.chromium import browser, missing_browser
 from tests.tiny import tiny_config, tiny_data
 
-from lll import UserError, pictures, train
+from lll import UserError, train
 from lll.cli import main
 from lll.runs.record import load_run
+from lll.show import pictures
 from lll.show.pictures import PICTURES
 from lll.show.report import report
 
@@ -154,7 +155,7 @@ def test_without_test_labels_the_report_says_so(tmp_path):
 def test_nothing_to_report_is_one_line(trained, tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="no run folder here"):
         report([tmp_path])
-    with pytest.raises(UserError, match="is no file that can be written"):
+    with pytest.raises(UserError, match="is a folder: name a file in it"):
         report(trained, tmp_path)
     run = train(tiny_config(epochs=1), tmp_path / "run", data=hostile_data())
     (run.path / "metrics.jsonl").write_text("")

@@ -19,9 +19,10 @@ import numpy as np
 
 from lll.config import RunConfig, differing, read_toml
 from lll.errors import UserError, nearest
-from lll.runs.files import says_when_full, write_durably
+from lll.runs.files import AGAIN, says_when_full, write_whole
 from lll.runs.record import Run, load_run
 from lll.runs.train import check_names
+from lll.words import NOTHING, decimal, percent, points
 
 _KEYS = ("data", "methods", "schedules", "labels", "seeds", "reference", "settings")
 
@@ -139,7 +140,7 @@ class _Runner:
             self._children.discard(child)
         if child.returncode == 0:
             accuracy = load_run(job.out).result["test_accuracy_final"]
-            self._say(f"{job.out.name}: test accuracy {_percent(accuracy)}")
+            self._say(f"{job.out.name}: test accuracy {percent(accuracy)}")
             return None
         if self._stopping.is_set():
             return None
@@ -226,11 +227,11 @@ def curves(sweep: Sweep) -> dict[str, list[dict[str, Any]]]:
 def write_comparison(out: Path, rows: list[dict[str, Any]], reference: str) -> None:
     """Write the table into ``out`` as comparison.json and, to read, comparison.md."""
     content = {"reference": reference, "rows": rows}
-    write_durably(out / "comparison.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_whole(out / "comparison.json", (json.dumps(content, indent=1) + "\n").encode())
     header, *body = table_lines(rows, reference)
     lines = [header, ["---"] * len(header), *body]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    write_durably(out / "comparison.md", (text + "\n").encode())
+    write_whole(out / "comparison.md", (text + "\n").encode())
 
 
 def table_lines(rows: list[dict[str, Any]], reference: str) -> list[list[str]]:
@@ -248,7 +249,7 @@ def table_lines(rows: list[dict[str, Any]], reference: str) -> list[list[str]]:
                 str(row["n"]),
                 _plus_minus(row["final"]),
                 _plus_minus(row["chosen"]),
-                "–" if seconds is None else f"{seconds:.1f}",
+                decimal(seconds, 1),
                 _signed(row["difference"]),
             ]
         )
@@ -325,9 +326,9 @@ def _command(job: Job) -> list[str]:
     if (job.out / "config.toml").is_file():
         return ["resume", str(job.out), "--quiet"]
     settings = job.out.parent / f"{job.out.name}.toml"
-    with says_when_full(settings):
+    with says_when_full(settings, AGAIN):
         settings.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(settings, job.config.to_toml().encode())
+    write_whole(settings, job.config.to_toml().encode())
     return ["train", str(settings), "--out", str(job.out), "--quiet"]
 
 
@@ -352,22 +353,18 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": _mean(values), "std": std}
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}%"
-
-
 def _plus_minus(spread: dict[str, float | None]) -> str:
     mean, std = spread["mean"], spread["std"]
     if mean is None:
-        return "–"
+        return NOTHING
     return f"{100 * mean:.1f}" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f}"
 
 
 def _signed(difference: dict[str, Any] | None) -> str:
     if difference is None:
         return ""
-    mean = f"{100 * difference['mean']:+.1f}"
+    mean = points(difference["mean"])
     if difference["interval"] is None:
         return f"{mean} (n = 1)"
     low, high = difference["interval"]
-    return f"{mean} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{mean} [{points(low)}, {points(high)}]"

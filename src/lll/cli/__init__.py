@@ -6,6 +6,7 @@ Each command is a function in a file of its own, and a line in `COMMANDS`.
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import typer
 
 from lll.cli import compare, data, embed, encoders, evaluate, export, plot, predict, report, train
-from lll.cli.show import complain, say_warnings
+from lll.cli.flags import with_config_flags
+from lll.cli.signals import Interrupted, interrupting
+from lll.cli.terminal import NOT_WRITTEN, complain, let_go, say_warnings, use_any_encoding
 from lll.errors import UserError
 from lll.learn.memory import keep_freed_memory
 
@@ -36,8 +39,11 @@ DATA_COMMANDS: dict[str, Callable[..., None]] = {"fetch": data.fetch, "info": da
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
-def build_app() -> typer.Typer:
-    """The commands of `COMMANDS`, and those of `DATA_COMMANDS` under ``data``."""
+def build_app(asked: str | None) -> typer.Typer:
+    """The commands of `COMMANDS`, and those of `DATA_COMMANDS` under ``data``.
+
+    The one that is ``asked`` for has all its flags.
+    """
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -46,41 +52,64 @@ def build_app() -> typer.Typer:
     )
     data_app = typer.Typer(no_args_is_help=True, help="Fetch a data set, or look at one.")
     for name, command in COMMANDS.items():
-        app.command(name)(_interruptible(command))
+        if name == asked and hasattr(command, "takes_config"):
+            command = with_config_flags(command)
+        app.command(name)(_saying_why(command))
     for name, command in DATA_COMMANDS.items():
-        data_app.command(name)(_interruptible(command))
+        data_app.command(name)(_saying_why(command))
     app.add_typer(data_app, name="data")
     return app
 
 
-def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
-    """``command``, which on Ctrl-C says so; typer would end it without a word."""
+def _saying_why(command: Callable[..., None]) -> Callable[..., None]:
+    """``command``, which ends as `_code_of` says; typer would turn some errors into others."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
-            raise typer.Exit(complain("interrupted", 130)) from None
+        except (KeyboardInterrupt, Exception) as error:
+            raise typer.Exit(_code_of(error)) from error
 
     return run
+
+
+def _code_of(error: BaseException) -> int:
+    """Say in one line why a command ended with ``error``, and with which code; raise the rest."""
+    if isinstance(error, typer.Exit):
+        return int(error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        return complain("interrupted", 128 + number)
+    if isinstance(error, UserError):
+        return complain(str(error), 2)
+    if isinstance(error, _UsageError):
+        message = _usage_line(error)
+        return complain(f"{message} (see `lll --help`)", 2) if message else 2
+    if isinstance(error, BrokenPipeError):
+        return 128 + 13  # as a program that SIGPIPE ends
+    if isinstance(error, OSError):
+        return complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 2)
+    raise error
+
+
+def _asked() -> str | None:
+    """The command on the command line, if there is one."""
+    return next((word for word in sys.argv[1:] if word[:1] != "-"), None)
 
 
 def main() -> None:
     """Run the command line; exit 2 with one line for bad input."""
     keep_freed_memory()
+    use_any_encoding()
     say_warnings()
     try:
-        code = build_app()(standalone_mode=False)
-    except UserError as error:
-        sys.exit(complain(str(error), 2))
-    except _UsageError as error:
-        message = _usage_line(error)
-        sys.exit(complain(f"{message} (see `lll --help`)", 2) if message else 2)
-    except KeyboardInterrupt:
-        sys.exit(complain("interrupted", 130))
-    except BrokenPipeError:
-        sys.exit(141)
+        with interrupting():
+            code = build_app(_asked())(standalone_mode=False)
+    except (KeyboardInterrupt, Exception) as error:
+        code = _code_of(error)
+    if not let_go():
+        code = code or complain(NOT_WRITTEN, 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

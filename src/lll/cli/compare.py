@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lll.cli.flags import Json
-from lll.cli.show import complain, say_json
+from lll.cli.signals import Interrupted
+from lll.cli.terminal import complain, say, say_json, say_table
+
+TITLE = "Test accuracy in %: mean ± std over n seeds; paired difference with 95% interval"
 
 
 def compare(
@@ -42,16 +44,11 @@ def compare(
 
     out = out or Path("runs") / sweep_file.stem
     sweep = read_sweep(sweep_file, out)
-    console = Console(stderr=as_json)
     try:
-        run_sweep(
-            sweep,
-            processes=processes,
-            say=lambda line: console.print(line, highlight=False, soft_wrap=True),
-        )
-    except KeyboardInterrupt:
+        run_sweep(sweep, processes=processes, say=lambda line: say(line, err=as_json))
+    except Interrupted as error:
         line = "interrupted: every run is saved, and the same command goes on"
-        raise typer.Exit(complain(line, 130)) from None
+        raise typer.Exit(complain(line, 128 + error.number)) from None
     rows = tabulate(sweep)
     write_comparison(out, rows, sweep.reference)
     save(comparison(curves(sweep)), out / "accuracy-by-labels")
@@ -59,18 +56,6 @@ def compare(
         for row in rows:
             say_json(row)
         return
-    _say_table(table_lines(rows, sweep.reference), console)
-    console.print(f"table and picture in {out}", highlight=False, soft_wrap=True)
-
-
-def _say_table(lines: list[list[str]], console: Console) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(*lines[0], box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for line in lines[1:]:
-        table.add_row(*line)
-    console.print(
-        "test accuracy in %: mean ± std over n seeds; paired difference with 95% interval"
-    )
-    console.print(table)
+    headings, *lines = table_lines(rows, sweep.reference)
+    say_table(headings, lines, left=("schedule", "labels"), title=TITLE)
+    say(f"table and picture in {out}")

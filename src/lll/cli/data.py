@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from lll.cli.flags import Cache, Json, Strict
-from lll.cli.show import download_bar, say_json
+from lll.cli.loading import download_bar
+from lll.cli.terminal import say, say_json, say_table
 
 TITLES = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -21,7 +21,7 @@ def fetch(
 
     with download_bar(name, quiet=False) as progress:
         path = data.fetch(name, cache, progress)
-    print(path)  # noqa: T201
+    say(str(path))
 
 
 def info(
@@ -52,29 +52,17 @@ def info(
 
 
 def _say_info(facts: dict[str, Any]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
     height, width, _ = facts["image_shape"]
     validation = "" if facts["validation"] is None else f"{facts['validation']} validation, "
-    console.print(
+    say(
         f"{facts['name']}: {facts['train']} training images ({facts['unlabelled']} without a "
         f"label), {validation}{facts['test']} test images, {width}x{height} pixels, "
-        f"{facts['bytes'] / 2**20:.1f} MiB",
-        highlight=False,
-        markup=False,
+        f"{facts['bytes'] / 2**20:.1f} MiB"
     )
     splits = [split for split in TITLES if facts[split] is not None]
-    table = Table("class", *(TITLES[split] for split in splits))
-    for row in facts["classes"]:
-        table.add_row(escape(row["name"]), *(str(row[split]) for split in splits))
-    console.print(table)
+    rows = [(row["name"], *(str(row[split]) for split in splits)) for row in facts["classes"]]
+    say_table(("class", *(TITLES[split] for split in splits)), rows)
     for skip in facts["skipped"]:
-        console.print(f"skipped {skip['path']}: {skip['reason']}", highlight=False, markup=False)
+        say(f"skipped {skip['path']}: {skip['reason']}")
     for unused in facts["unused"]:
-        console.print(
-            f"not used: {unused['count']} {unused['reason']}, first {unused['first']}",
-            highlight=False,
-            markup=False,
-        )
+        say(f"not used: {unused['count']} {unused['reason']}, first {unused['first']}")

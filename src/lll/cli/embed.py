@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lll.cli.flags import Cache
-from lll.cli.show import download_bar, encoding_bar, say_skipped
+from lll.cli.loading import download_bar, encoding_bar, say_skipped
+from lll.cli.terminal import say
 from lll.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ def embed(
     Or with a pretrained encoder and no run: `lll embed DATA --encoder NAME`.
     """
     from lll.runs import export
+    from lll.runs.files import check_target
 
-    export.check_target(out)
+    check_target(out)
     if encoder is None:
         if data is None:
             raise UserError(f"embed needs a run or an encoder: {USAGE}")
@@ -61,18 +62,23 @@ def embed(
         table = _by_encoder(source, encoder, image_size, resize, weights, cache)
     export.write_parquet(table, out)
     width = table.schema.field("embedding").type.list_size
-    Console().print(
-        f"{table.num_rows} embeddings of {width} features in {out}", highlight=False, soft_wrap=True
-    )
+    say(f"{table.num_rows} embeddings of {width} features in {out}")
 
 
 def _by_run(path: Path, data: str, checkpoint: str, cache: Path | None) -> pyarrow.Table:
     from lll.runs import export, load_run
 
     run = load_run(path)
-    size, share = run.config.image_size, run.config.test_share
+    config = run.config
     with download_bar(data, quiet=False) as progress:
-        rows = export.read_rows(data, size, test_share=share, cache=cache, progress=progress)
+        rows = export.read_rows(
+            data,
+            config.image_size,
+            test_share=config.test_share,
+            resize=config.resize,
+            cache=cache,
+            progress=progress,
+        )
     say_skipped(rows.skipped)
     return export.embed(run, rows, checkpoint=checkpoint)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from lll.cli.flags import Json
-from lll.cli.show import say_json
+from lll.cli.terminal import say, say_json
 
 
 def encoders(as_json: Json = False) -> None:
@@ -28,13 +26,10 @@ def encoders(as_json: Json = False) -> None:
             continue
         least, most = encoder.sizes
         known = "pretrained" if encoder.pretrained else "from scratch"
-        _say(
+        say(
             f"{encoder.name}: {encoder.size} pixels ({least} to {most}), {encoder.features}"
-            f" features, {known}, {encoder.licence}\n    {encoder.description}"
+            f" features, {known}, {encoder.licence}"
         )
+        say(f"    {encoder.description}")
     if not as_json:
-        _say("timm:NAME: any encoder of timm (pip install 'little-label-learners[timm]')")
-
-
-def _say(line: str) -> None:
-    Console().print(line, highlight=False, markup=False, soft_wrap=True)
+        say("timm:NAME: any encoder of timm (pip install 'little-label-learners[timm]')")

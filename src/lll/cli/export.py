@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lll.cli.flags import RunFolder
+from lll.cli.terminal import say
 
 
 def export(
@@ -18,10 +19,9 @@ def export(
     ] = "chosen",
 ) -> None:
     """Write a run's network as ONNX, and check it with onnxruntime."""
-    from rich.console import Console
-
     from lll.runs import load_run
-    from lll.runs.export import check_target, export_onnx, usage
+    from lll.runs.export import export_onnx, usage
+    from lll.runs.files import check_target
 
     loaded = load_run(run)
     check_target(onnx)
@@ -31,7 +31,5 @@ def export(
         if difference is None
         else f"onnxruntime is within {difference:.0e} of torch"
     )
-    console = Console(highlight=False)
-    console.print(f"written to {onnx}: {checked}", soft_wrap=True)
-    for line in usage(loaded, onnx):
-        console.print(line, markup=False, soft_wrap=True)
+    for line in (f"written to {onnx}: {checked}", *usage(loaded, onnx)):
+        say(line)

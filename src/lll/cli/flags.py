@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lll.config import METHOD_DEFAULTS, RunConfig, read_toml
+from lll.errors import UserError
+
+if TYPE_CHECKING:
+    from lll.config import About, RunConfig
 
 _FLAG_NAMES = {"from_run": "--from"}
 
@@ -20,14 +24,28 @@ Cache = Annotated[
     typer.Option(envvar="LLL_CACHE", help="Folder where downloads and decoded images are kept."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse images that cannot be read.")]
-ConfigFile = Annotated[
-    Path | None, typer.Argument(metavar="[CONFIG.toml]", help="Settings; a flag wins over them.")
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA|CONFIG.toml]", help="The data, as in --data, or a file of settings."
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
+def takes_config(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark ``command``: its ``**flags`` are those of the configuration, made when it is run."""
+    command.takes_config = True  # type: ignore[attr-defined]
+    return command
+
+
 def with_config_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give ``command`` one flag for each field of RunConfig in place of its ``**flags``."""
+    """Give ``command`` one flag for each setting in place of its ``**flags``.
+
+    The methods say which there are, so their rooms are imported here and not before.
+    """
+    from lll.config import fields_of
+
     own = [
         p
         for p in inspect.signature(command, eval_str=True).parameters.values()
@@ -42,38 +60,67 @@ def with_config_flags(command: Callable[..., Any]) -> Callable[..., Any]:
                 str | None,
                 typer.Option(
                     _FLAG_NAMES.get(name, "--" + name.replace("_", "-")),
-                    help=_help_of(name),
+                    help=_help_of(about),
                     metavar=name.split("_")[-1].upper(),
                     show_default=False,
+                    rich_help_panel=about.group,
                 ),
             ],
         )
-        for name in RunConfig.model_fields
+        for name, about in fields_of().items()
     ]
-    command.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
-    return command
+
+    @functools.wraps(command)
+    def run(*args: Any, **given: Any) -> Any:
+        return command(*args, **given)
+
+    run.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
+    return run
 
 
-def _help_of(name: str) -> str:
-    field = RunConfig.model_fields[name]
-    if name != "method" and any(name in defaults for defaults in METHOD_DEFAULTS.values()):
-        return f"{field.description} (default by method)"
-    if field.default is None or field.is_required():
-        return str(field.description)
-    return f"{field.description} ({field.default})"
+def _help_of(about: About) -> str:
+    if about.by_method:
+        return f"{about.help} (default by method)"
+    return about.help if about.default is None else f"{about.help} ({about.default})"
 
 
-def read_config(file: Path | None, flags: dict[str, str | None]) -> RunConfig:
-    """The configuration in ``file`` with the ``flags`` that were given on top.
+PHOTO_SIDE = 48
+"""From so many pixels on, images are photos, on which a pretrained encoder is best."""
+
+
+def read_config(source: str | None, flags: dict[str, str | None]) -> RunConfig:
+    """The configuration of ``source``, data or a TOML file, with the ``flags`` on top.
 
     With ``--from RUN`` the method is ``finetune`` and the data that run's, unless given.
+    Photos without a method or an encoder get the defaults of `for_photos`.
     """
-    given = {} if file is None else read_toml(file)
+    from lll.config import RunConfig, read_toml
+
+    is_file = source is not None and source.endswith(".toml")
+    given = read_toml(Path(source)) if is_file and source else {}
     given |= {name: text for name, text in flags.items() if text is not None}
+    if source is not None and not is_file:
+        if "data" in given:
+            raise UserError(f"data is given twice, as {source!r} and as --data: give it once")
+        given["data"] = source
     if "from_run" in given:
         given = {"method": "finetune", "data": _data_of(given["from_run"]), **given}
+    if not given.keys() & {"method", "encoder", "rule", "from_run"}:
+        given = for_photos(given.get("data")) | given
     return RunConfig(**given)
+
+
+def for_photos(data: Any) -> dict[str, str]:
+    """Defaults for ``data`` if its images are photos: a pretrained encoder, every label.
+
+    Names of data sets keep the method's own defaults.
+    """
+    from lll.data import SOURCES, typical_side
+
+    if data is None or data in SOURCES or (typical_side(data) or 0) < PHOTO_SIDE:
+        return {}
+    return {"encoder": "efficientnet_lite2", "labels": "1", "classes": "all"}
 
 
 def _data_of(run: str) -> str:

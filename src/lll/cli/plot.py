@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from lll.cli.flags import Cache, RunFolder
-from lll.cli.show import load_with_bar
+from lll.cli.loading import load_with_bar
+from lll.cli.terminal import say
 
 
 def plot(
@@ -33,6 +34,6 @@ def plot(
         loaded,
         only or (),
         checkpoint=checkpoint,
-        data=lambda: load_with_bar(loaded.config.data, loaded.config, cache=cache, quiet=False),
-        on_file=print,
+        data=lambda: load_with_bar(loaded.config, cache=cache, quiet=False),
+        on_file=lambda path: say(str(path)),
     )

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from lll.cli.flags import RunFolder, Strict
-from lll.cli.show import csv_target, say_skipped
+from lll.cli.loading import say_skipped
+from lll.cli.terminal import say_csv
+from lll.words import csv_text
 
 
 def predict(
@@ -21,17 +23,19 @@ def predict(
     strict: Strict = False,
 ) -> None:
     """Classify images with a run: a CSV of path, class and probability."""
-    import csv
-
     from lll.runs import load_run
+    from lll.runs.files import check_target, write_whole
     from lll.runs.predict import predict_files
 
+    if out is not None:
+        check_target(out)
     predictions, skipped = predict_files(
         load_run(run), images, checkpoint=checkpoint, strict=strict
     )
     say_skipped(skipped)
-    with csv_target(out) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "class", "probability"))
-        for p in predictions:
-            writer.writerow((p.path, p.class_name, f"{p.probability:.4f}"))
+    rows = ((p.path, p.class_name, f"{p.probability:.4f}") for p in predictions)
+    text = csv_text([("path", "class", "probability"), *rows])
+    if out is None:
+        say_csv(text)
+    else:
+        write_whole(out, text.encode(errors="backslashreplace"))

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from lll.cli.flags import Cache
-from lll.cli.show import complain, load_with_bar
+from lll.cli.loading import load_with_bar
+from lll.cli.terminal import complain, plain, say, working
 
 
 def report(
@@ -20,17 +21,15 @@ def report(
 
     Takes the figures from RUN/evaluation.json, or makes that file as `lll evaluate` does.
     """
-    from rich.console import Console
-
     from lll.show import report as reporting
 
-    with Console(stderr=True).status("") as status:
+    with working("reading the runs") as status:
         missing = reporting.report(
             runs,
             out,
-            load=lambda config: load_with_bar(config.data, config, cache=cache, quiet=True),
-            on_run=lambda name: status.update(f"looking at {name}"),
+            load=lambda config: load_with_bar(config, cache=cache, quiet=True),
+            on_run=lambda name: status.update(plain(f"looking at {name}")),
         )
     for line in missing:
         complain(line, 0)
-    print(out)  # noqa: T201
+    say(str(out))

@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lll.cli.flags import (
     Cache,
-    ConfigFile,
     Json,
     Quiet,
     RunFolder,
+    Source,
     Strict,
     read_config,
-    with_config_flags,
+    takes_config,
 )
-from lll.cli.show import (
-    load_in_turn,
-    load_with_bar,
-    say_json,
-    say_plan,
-    say_result,
-    watching,
-)
-from lll.config import RunConfig
-from lll.show.tensorboard import with_tensorboard
+from lll.cli.loading import load_in_turn, load_with_bar
+from lll.cli.show import say_plan, say_result
+from lll.cli.terminal import say, say_json
+from lll.cli.watching import watching
+
+if TYPE_CHECKING:
+    from lll.config import RunConfig
 
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write TensorBoard event files into the run.")
 ]
 
 
-@with_config_flags
+@takes_config
 def train(
-    config_file: ConfigFile = None,
+    source: Source = None,
     *,
     out: Annotated[
         Path | None, typer.Option(help="Run folder to make (runs/DATA-METHOD-seedN).")
@@ -50,29 +46,32 @@ def train(
     tensorboard: Tensorboard = False,
     **flags: str | None,
 ) -> None:
-    """Train a classifier. Every setting is a flag, or a key of the same name in CONFIG.toml.
+    """Train a classifier on DATA. Every setting is a flag, or a key of that name in CONFIG.toml.
 
     Ranges are written low:high, as in --classes 8:10 or --labels 0.01:0.9; a rule may follow,
     as in 0.01:0.9:linear (epoch, fraction, decay, linear, cosine, step); --labels 4/class
     counts per class; 0=5,10=8 lists epoch=value. Defaults depend on the method and the data.
     """
-    config = read_config(config_file, flags)
+    config = read_config(source, flags)
+    from lll.learn.device import backend_of
     from lll.ranks import joined
     from lll.runs import train as training
-    from lll.runs.prepare import backend_of
 
     training.check_names(config)
     out = out or Path("runs") / _default_name(config)
-    with joined(os.environ, backend_of(config.device)) as processes:
-        data = load_in_turn(
-            config.data, config, processes, cache=cache, strict=strict, quiet=quiet or as_json
-        )
-        with watching(quiet, as_json, processes) as watch:
-            watch = with_tensorboard(watch) if tensorboard else watch
+    with joined(os.environ, backend_of(config.device)) as ranks:
+        data = load_in_turn(config, ranks, cache=cache, strict=strict, quiet=quiet or as_json)
+        with watching(quiet, as_json, ranks, tensorboard=tensorboard) as watch:
             run = training.train(
-                config, out, data=data, overwrite=overwrite, watch=watch, processes=processes
+                config,
+                out,
+                data=data,
+                overwrite=overwrite,
+                watch=watch,
+                ranks=ranks,
+                cache=cache,
             )
-    if training.writes(processes):
+    if training.writes(ranks):
         say_result(run, quiet, as_json)
 
 
@@ -87,10 +86,11 @@ def resume(
     tensorboard: Tensorboard = False,
 ) -> None:
     """Go on with a run that was stopped, from its latest checkpoint to the same end."""
+    from lll.learn.device import backend_of
     from lll.ranks import joined, rank_of
     from lll.runs import load_run
+    from lll.runs import resume as resuming
     from lll.runs import train as training
-    from lll.runs.prepare import backend_of
 
     loaded = load_run(run)
     if loaded.finished and checkpoint == "latest":
@@ -98,20 +98,19 @@ def resume(
             say_result(loaded, quiet, as_json)
         return
     config = loaded.config
-    with joined(os.environ, backend_of(config.device)) as processes:
-        data = load_in_turn(config.data, config, processes, cache=cache, quiet=quiet or as_json)
-        with watching(quiet, as_json, processes) as watch:
-            watch = with_tensorboard(watch) if tensorboard else watch
-            finished = training.resume(
-                run, data=data, checkpoint=checkpoint, watch=watch, processes=processes
+    with joined(os.environ, backend_of(config.device)) as ranks:
+        data = load_in_turn(config, ranks, cache=cache, quiet=quiet or as_json)
+        with watching(quiet, as_json, ranks, tensorboard=tensorboard) as watch:
+            finished = resuming.resume(
+                run, data=data, checkpoint=checkpoint, watch=watch, ranks=ranks, cache=cache
             )
-    if training.writes(processes):
+    if training.writes(ranks):
         say_result(finished, quiet, as_json)
 
 
-@with_config_flags
+@takes_config
 def schedule(
-    config_file: ConfigFile = None,
+    source: Source = None,
     *,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the plan into this file (png, svg or pdf).")
@@ -122,16 +121,18 @@ def schedule(
     **flags: str | None,
 ) -> None:
     """Show what would be known when, without training. Takes the flags of `lll train`."""
-    config = read_config(config_file, flags)
-    from lll.runs.prepare import check_one_class, plan_rows, prepare
+    config = read_config(source, flags)
+    from lll.learn.prepare import check_one_class, plan_rows, prepare
     from lll.runs.train import check_names
-    from lll.show.plots.save import save_as
+    from lll.show.plots.save import check_picture, save_as
     from lll.show.plots.schedule import schedule as draw_schedule
 
     check_names(config)
-    data = load_with_bar(config.data, config, cache=cache, quiet=as_json)
+    if picture is not None:
+        check_picture(picture)
+    data = load_with_bar(config, cache=cache, quiet=as_json)
     check_one_class(config, data)
-    prepared = prepare(config, data)
+    prepared = prepare(config, data, cache=cache)
     rows = plan_rows(prepared)
     if as_json:
         for row in rows:
@@ -140,10 +141,10 @@ def schedule(
         say_plan(prepared)
     if picture is not None:
         save_as(draw_schedule(rows), picture)
-        Console(stderr=as_json).print(f"drawn into {picture}", highlight=False)
+        say(f"drawn into {picture}", err=as_json)
 
 
 def _default_name(config: RunConfig) -> str:
     data = Path(config.data).resolve().stem
-    method = config.method if config.rule is None else f"{config.method}-{config.rule}"
+    method = "-".join(filter(None, [config.method, config.how.variant(config.options)]))
     return f"{data}-{method}-seed{config.seed}"

@@ -4,7 +4,17 @@ The public face of the sources; heavy imports happen when a source is read.
 """
 
 from lll.data.download import Progress
+from lll.data.peek import typical_side
 from lll.data.sources import KINDS, SOURCES, describe, fetch, load_data
 from lll.data.sources.arrays import from_arrays
 
-__all__ = ["KINDS", "SOURCES", "Progress", "describe", "fetch", "from_arrays", "load_data"]
+__all__ = [
+    "KINDS",
+    "SOURCES",
+    "Progress",
+    "describe",
+    "fetch",
+    "from_arrays",
+    "load_data",
+    "typical_side",
+]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -21,25 +21,28 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from lll.config import RunConfig
+from lll.config import RunConfig, fields_of
 from lll.data.decoding import resize_all
 from lll.data.imageset import DataSet, ImageSet
-from lll.errors import UserError
+from lll.errors import UserError, nearest
 from lll.estimator.labels import Labels, grown_classes, indices, split_labels
 from lll.estimator.learnt import (
     Learnt,
     as_rows,
     joined,
-    on_host,
     revived,
     rows_for,
     thinned,
 )
 from lll.estimator.pixels import Range, Shape, content_ids, range_of, said, shape_of, to_uint8
 from lll.labels.events import UNLABELLED
-from lll.runs.predict import CUSTOM_ENCODER, Encoded, encode
-from lll.runs.prepare import pick_device, prepare
-from lll.runs.train import Watch, train_in_memory
+from lll.labels.schedule import Schedule
+from lll.learn.device import pick_device
+from lll.learn.loop import Progress, Watch, learn
+from lll.learn.prepare import prepare
+from lll.nets.encoders import CUSTOM_ENCODER
+from lll.runs.predict import Encoded, encode
+from lll.runs.train import begin
 from lll.seeding import derive
 
 
@@ -58,30 +61,6 @@ class GradualClassifier(
 
     Parameters
     ----------
-    method : how to train: baseline, self_supervised, finetune, gradual or sandbox.
-    rule : the extra encoder step of the sandbox method.
-    encoder : an encoder by name, or any ``torch.nn.Module`` from floats [n, 3, s, s] in
-        [0, 1] to encodings [n, d]; a module is copied, and begins with its own weights.
-    epochs : passes over the training images, in `fit` and in each call of `partial_fit`.
-    batch_size : images per step, labelled and unlabelled.
-    labelled_batch_size : fixed number of labelled images per step, drawn with replacement.
-    pretrain_epochs : first epochs, self-supervised, of finetune (half of them).
-    classes : how many classes are represented at each epoch of `fit`: "all", or a schedule
-        such as "2:all:linear".
-    class_order : "data" (sorted), "shuffle", or a list of the class names.
-    labels : share of the given labels that is known at each epoch of `fit`, as a schedule,
-        or "4/class". 1 makes all known from the start; "0.01:1:linear" adds them evenly,
-        the last of them in the last epoch.
-    unlabelled_pool : with "represented", images whose label is given, but whose class is
-        not represented yet, wait; with "all" they are unlabelled images till then.
-    contrastive_rate, probe_rate : learning rates of encoder and of linear probe, or
-        schedules of them.
-    width, activation : channels and features of the encoder; "relu" or "leaky_relu".
-    contrast, temperature : contrastive loss, "info_nce" or "nt_xent", and its temperature.
-    similarity, direction : of the sandbox rules; see `RunConfig`.
-    flip, strong_min_area, strong_brightness, strong_jitter, weak_min_area, weak_brightness,
-    weak_jitter : how far random views go; see `RunConfig`. For digits and letters: flip=0.
-    image_size : side in pixels that images are resized to.
     image_shape : (height, width) or (height, width, channels) of rows [n, features], as
         `numpy.reshape` takes it. None: the square, grey or RGB, with that many values.
     pixel_range : the values (black, white); "fit" takes the extremes of the first ``X`` and
@@ -89,9 +68,15 @@ class GradualClassifier(
     replay : how many images of each class, and without a label, are kept for `partial_fit` to
         rehearse; None keeps all (3 KB each at 32 pixels).
     random_state : a whole number makes the outcome repeatable; None draws anew.
-    device : auto, cpu, cuda, cuda:1, mps.
-    precision : of the networks: "bfloat16", "float32", or "auto", bfloat16 on GPUs.
     verbose : whether to print a line per epoch.
+    encoder : may also be any ``torch.nn.Module`` from floats [n, 3, s, s] in [0, 1] to
+        encodings [n, d]; it is copied, and begins with its own weights.
+    epochs : count for `fit`, and for each call of `partial_fit`.
+    labels : share of the given labels that is known at each epoch of `fit`, as a schedule.
+    unlabelled_pool : with "represented", images whose label is given, but whose class is
+        not represented yet, wait; with "all" they are unlabelled images till then.
+
+    SETTINGS
 
     None stands for the method's own default.
 
@@ -100,6 +85,7 @@ class GradualClassifier(
     classes_ : the classes [c] known so far, sorted, as scikit-learn expects them.
     n_features_in_ : values per image. feature_names_in_ : their names, for a data frame.
     image_shape_, pixel_range_ : height, width and channels; values of black and white.
+    learnt_ : the learner, and the images that it rehearses; see `lll.estimator.learnt`.
     history_ : one dictionary per epoch: classes, labels known, learning rates, losses.
 
     Raises ValueError (most often `UserError`) in one line for input that cannot be used.
@@ -118,80 +104,19 @@ class GradualClassifier(
     image_shape_: Shape
     pixel_range_: Range | None
     history_: list[dict[str, Any]]
-    _learnt: Learnt
+    learnt_: Learnt
 
-    def __init__(
-        self,
-        method: str = "gradual",
-        *,
-        rule: str | None = None,
-        encoder: str | nn.Module = "convnet",
-        epochs: int = 20,
-        batch_size: int = 128,
-        labelled_batch_size: int | None = None,
-        pretrain_epochs: int | None = None,
-        classes: int | str = "all",
-        class_order: str | Sequence[str] = "data",
-        labels: float | str = "0.01:1:linear",
-        unlabelled_pool: Literal["represented", "all"] = "represented",
-        contrastive_rate: float | str | None = None,
-        probe_rate: float | str | None = None,
-        width: int = 128,
-        activation: Literal["relu", "leaky_relu"] | None = None,
-        contrast: Literal["info_nce", "nt_xent"] = "info_nce",
-        temperature: float = 0.1,
-        similarity: Literal["dot", "inverse_distance"] = "dot",
-        direction: Literal["attract", "repel"] = "attract",
-        flip: float = 0.5,
-        strong_min_area: float = 0.25,
-        strong_brightness: float = 0.6,
-        strong_jitter: float = 0.2,
-        weak_min_area: float = 0.75,
-        weak_brightness: float = 0.3,
-        weak_jitter: float = 0.1,
-        image_size: int = 32,
-        image_shape: Sequence[int] | None = None,
-        pixel_range: tuple[float, float] | Literal["fit"] | None = None,
-        replay: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "auto",
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
-        verbose: bool = False,
-    ) -> None:
-        self.method = method
-        self.rule = rule
-        self.encoder = encoder
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.labelled_batch_size = labelled_batch_size
-        self.pretrain_epochs = pretrain_epochs
-        self.classes = classes
-        self.class_order = class_order
-        self.labels = labels
-        self.unlabelled_pool = unlabelled_pool
-        self.contrastive_rate = contrastive_rate
-        self.probe_rate = probe_rate
-        self.width = width
-        self.activation = activation
-        self.contrast = contrast
-        self.temperature = temperature
-        self.similarity = similarity
-        self.direction = direction
-        self.flip = flip
-        self.strong_min_area = strong_min_area
-        self.strong_brightness = strong_brightness
-        self.strong_jitter = strong_jitter
-        self.weak_min_area = weak_min_area
-        self.weak_brightness = weak_brightness
-        self.weak_jitter = weak_jitter
-        self.image_size = image_size
-        self.image_shape = image_shape
-        self.pixel_range = pixel_range
-        self.replay = replay
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
+    def __init__(self, **given: Any) -> None:
+        defaults = parameters()
+        for name in given:
+            if name not in defaults:
+                raise TypeError(f"unknown parameter {name!r}: {nearest(name, defaults)}")
+        for name, value in (defaults | given).items():
+            setattr(self, name, value)
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted(parameters())
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train from the start on images ``X`` [n, ...] with labels ``y`` [n], -1 unlabelled.
@@ -218,9 +143,8 @@ class GradualClassifier(
         if not hasattr(self, "classes_"):
             given |= {"seed": _seed(self.random_state)}
             return self._learn(X, y, classes, None, given)
-        old = self._learnt
-        given |= {"class_order": "data", "pretrain_epochs": 0}
-        given |= {"seed": derive(old.seed, "call", old.calls)}
+        old = self.learnt_
+        given |= {"class_order": "data", "seed": derive(old.seed, "call", old.calls)}
         return self._learn(X, y, classes, old, given)
 
     def predict(self, X: ArrayLike) -> Labels:
@@ -233,7 +157,7 @@ class GradualClassifier(
         """Probabilities [n, c] of ``classes_``, each row adding to 1."""
         by_row = self._encode(X).probabilities.astype(np.float64)
         out = np.zeros((len(by_row), len(self.classes_)))
-        columns = np.searchsorted(self.classes_, self._learnt.classes[self._learnt.rows])
+        columns = np.searchsorted(self.classes_, self.learnt_.classes[self.learnt_.rows])
         out[:, columns] = by_row / by_row.sum(axis=1, keepdims=True)
         return out
 
@@ -265,7 +189,7 @@ class GradualClassifier(
                 "This GradualClassifier estimator requires y to be passed, but the target y is None"
             )
         config = self._config(given)
-        images = self._images(X, old)
+        images = self._images(X, old, config)
         known_labels, known = split_labels(y)
         check_consistent_length(images, known)
         classes = grown_classes(None if old is None else old.classes, announced, known_labels)
@@ -277,7 +201,7 @@ class GradualClassifier(
         learnt, history = self._train(seen, classes, old, config)
         self.classes_ = np.sort(classes)
         self.history_ = history if old is None else [*self.history_, *history]
-        self._learnt = learnt
+        self.learnt_ = learnt
         self._n_features_out = learnt.features  # for get_feature_names_out
         return self
 
@@ -289,27 +213,30 @@ class GradualClassifier(
         train = replace(seen, labels=as_rows(rows, seen.labels, len(classes)))
         names = tuple(str(classes[i]) for i in rows)
         prepared = prepare(config, DataSet("X", names, train, train.take(np.empty(0, np.intp))))
-        history: list[dict[str, Any]] = []
-        watch = Watch(on_epoch=lambda metrics, seconds: self._record(history, metrics, seconds))
         if old is None:
             module = None if isinstance(self.encoder, str) else copy.deepcopy(self.encoder)
-            learner = train_in_memory(prepared, encoder=module, watch=watch)
+            learner = begin(prepared, module)
         else:
-            # Without its first stage: beginning the second would draw a new probe.
-            prepared = replace(prepared, stages=prepared.stages[-1:])
             learner = revived(old, len(rows), config)
-            learner = train_in_memory(prepared, learner=learner, watch=watch)
-        modules, optimizers = on_host(learner)
+            prepared = replace(prepared, first_epochs=0)  # the last stage goes on
+        history = []
+        for epoch in learn(prepared, learner, Progress(), Watch(), score=False):
+            if epoch.trouble is not None:
+                raise UserError(f"{epoch.trouble}: lower the learning rate")
+            history.append({**epoch.metrics, **epoch.seconds})
+            self._say(history[-1])
+        learner.place(torch.device("cpu"))
+        learner.eval()
         seed, calls = (config.seed, 0) if old is None else (old.seed, old.calls)
         kept = thinned(seen, self.replay, seed)
-        return Learnt(classes, rows, modules, optimizers, kept, seed, calls + 1), history
+        return Learnt(classes, rows, learner, kept, seed, calls + 1), history
 
     def _config(self, given: dict[str, Any]) -> RunConfig:
         """The parameters that `RunConfig` knows, as one; ``given`` wins over them."""
         values = {
             name: value
             for name, value in self.get_params(deep=False).items()
-            if name in RunConfig.model_fields and value is not None
+            if name not in OWN and value is not None
         }
         if not isinstance(self.encoder, str):
             if not isinstance(self.encoder, nn.Module):
@@ -320,18 +247,15 @@ class GradualClassifier(
         # Held-out images are the business of scikit-learn's splitters.
         return RunConfig(**(values | given | {"data": "X", "validation_share": 0.0}))
 
-    def _record(
-        self, history: list[dict[str, Any]], metrics: dict[str, Any], seconds: dict[str, float]
-    ) -> None:
-        history.append({**metrics, **seconds})
+    def _say(self, epoch: dict[str, Any]) -> None:
         if self.verbose:
-            losses = [f"{k} {v:.3f}" for k, v in metrics.items() if k.endswith("_loss")]
+            losses = [f"{k} {v:.3f}" for k, v in epoch.items() if k.endswith("_loss")]
             print(  # noqa: T201 - what verbose asks for
-                f"epoch {metrics['epoch'] + 1}/{self.epochs}: {metrics['classes']} classes, "
-                f"{metrics['labels_known']} labels, {', '.join(losses)}, {seconds['seconds']:.1f} s"
+                f"epoch {epoch['epoch'] + 1}/{self.epochs}: {epoch['classes']} classes, "
+                f"{epoch['labels_known']} labels, {', '.join(losses)}, {epoch['seconds']:.1f} s"
             )
 
-    def _images(self, X: Any, old: Learnt | None) -> NDArray[np.uint8]:
+    def _images(self, X: Any, old: Learnt | None, config: RunConfig) -> NDArray[np.uint8]:
         """``X`` as uint8 [n, s, s, 3]; without ``old``, its shape and range are kept."""
         first = old is None
         if not hasattr(X, "ndim") or X.ndim > 2:
@@ -352,25 +276,63 @@ class GradualClassifier(
         pixels = to_uint8(rows, self.pixel_range_, clip=self.pixel_range == "fit")
         pixels = pixels.reshape(len(rows), *self.image_shape_)
         rgb = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
-        side = self.image_size if old is None else old.seen.images.shape[1]
+        side = config.image_size if old is None else old.seen.images.shape[1]
         # A copy: what is kept must not change when the caller's array does.
-        return resize_all(np.array(rgb, order="C"), side)
+        return resize_all(np.array(rgb, order="C"), side, config.resize)
 
     def _encode(self, X: ArrayLike) -> Encoded:
         check_is_fitted(self, "classes_")
-        images = torch.from_numpy(self._images(X, self._learnt))
-        device = pick_device(self.device)
-        modules = self._learnt.modules
+        images = torch.from_numpy(self._images(X, self.learnt_, self.learnt_.learner.config))
+        device, learner = pick_device(self.device), self.learnt_.learner
         if device.type != "cpu":
             # What is kept stays on the host, so that it can be unpickled anywhere.
-            modules = copy.deepcopy(modules).to(device)
-        return encode(modules, images.to(device))
+            learner = copy.deepcopy(learner)
+            learner.place(device)
+        return encode(learner, images.to(device))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []  # encodings are float32
         return tags
+
+
+OWN: dict[str, Any] = {
+    "image_shape": None,
+    "pixel_range": None,
+    "replay": None,
+    "random_state": None,
+    "verbose": False,
+}
+"""Parameters that no run has, and their defaults."""
+
+OTHER_DEFAULTS: dict[str, Any] = {"batch_size": 128, "labels": "0.01:1:linear"}
+OF_RUNS = ("data", "resize", "test_share", "from_run", "label_events", "seed")
+
+
+def parameters() -> dict[str, Any]:
+    """Every parameter of `GradualClassifier` and its default; the methods bring theirs."""
+    settings = {
+        name: None if about.by_method or about.group.startswith("Options") else about.default
+        for name, about in fields_of().items()
+        if name not in OF_RUNS and not name.startswith("validation")
+    }
+    plain = {name: str(v) if isinstance(v, Schedule) else v for name, v in settings.items()}
+    return plain | OTHER_DEFAULTS | OWN
+
+
+def _describe() -> None:
+    """Signature and docstring of `GradualClassifier` from the settings that there are."""
+    kinds = inspect.Parameter.KEYWORD_ONLY
+    shown = [inspect.Parameter(n, kinds, default=d) for n, d in parameters().items()]
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    GradualClassifier.__init__.__signature__ = inspect.Signature([me, *shown])  # type: ignore[attr-defined]
+    lines = [f"{n} : {a.help}." for n, a in fields_of().items() if n in parameters()]
+    text = str(GradualClassifier.__doc__).replace("SETTINGS", "\n    ".join(lines))
+    GradualClassifier.__doc__ = text
+
+
+_describe()
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

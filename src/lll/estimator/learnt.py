@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from lll.config import RunConfig
 from lll.data.imageset import ImageSet
 from lll.estimator.labels import Labels
 from lll.labels.events import UNLABELLED
-from lll.nets import reset_module
-from lll.runs.position import Position
-from lll.runs.prepare import build_optimizers, load_optimizer, pick_device
-from lll.runs.train import Learner
-from lll.seeding import derive, keyed_order
-
-HEADS = ("probe", "pseudo_probe")
-"""The modules with one output per class."""
+from lll.learn.device import pick_device
+from lll.learn.learner import Learner
+from lll.seeding import keyed_order
 
 
 @dataclass(frozen=True)
@@ -31,14 +23,13 @@ class Learnt:
 
     ``classes`` [c] are in the order in which they came: a class keeps its index for ever.
     ``rows`` [r] says which class each output of the heads is: classes get one with their
-    first labelled image. ``optimizers`` are state dictionaries by name. ``seen`` are the
+    first labelled image. ``seen`` are the
     images to rehearse, labelled with class indices. ``calls`` counts the calls so far.
     """
 
     classes: Labels
     rows: NDArray[np.int64]
-    modules: nn.ModuleDict
-    optimizers: dict[str, dict[str, Any]]
+    learner: Learner
     seen: ImageSet
     seed: int
     calls: int
@@ -46,7 +37,7 @@ class Learnt:
     @property
     def features(self) -> int:
         """The width d of the encodings."""
-        return int(self.modules["probe"].get_parameter("weight").shape[1])
+        return int(self.learner.parts["probe"].get_parameter("weight").shape[1])
 
 
 def joined(seen: ImageSet, new: ImageSet) -> ImageSet:
@@ -90,49 +81,11 @@ def as_rows(rows: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
 def revived(learnt: Learnt, rows: int, config: RunConfig) -> Learner:
     """A learner that goes on from ``learnt`` with heads of ``rows`` outputs.
 
-    Old outputs keep weights and optimizer state to the bit; new ones draw their weights from
-    the seed and begin with Adam's moments at zero. ``learnt`` itself stays as it is.
+    It is in the last stage of its method. ``learnt`` itself stays as it is.
     """
-    modules = copy.deepcopy(learnt.modules)
-    states = copy.deepcopy(learnt.optimizers)
-    extra = rows - len(learnt.rows)
-    if extra:
-        for name in HEADS:
-            modules[name] = _wider(modules[name], extra, derive(learnt.seed, name, rows))
-        # Every parameter of this optimizer belongs to a head.
-        for state in states["probe"]["state"].values():
-            state.update({key: _padded(value, extra) for key, value in state.items()})
-    modules = modules.to(pick_device(config.device)).train()
-    optimizers = build_optimizers(config, modules)
-    for name, optimizer in optimizers.items():
-        load_optimizer(optimizer, states[name])
-    return Learner(modules, optimizers, Position(0))
-
-
-def _wider(head: nn.Module, extra: int, seed: int) -> nn.Linear:
-    """A linear ``head`` with ``extra`` outputs more, drawn from ``seed``."""
-    assert isinstance(head, nn.Linear)
-    # torch's own way to a layer without drawing from the global generator; it has no types.
-    wide: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Linear, head.in_features, head.out_features + extra
-    )
-    reset_module(wide, seed)
-    with torch.no_grad():
-        wide.weight[: head.out_features] = head.weight
-        wide.bias[: head.out_features] = head.bias
-    return wide
-
-
-def _padded(value: Tensor, extra: int) -> Tensor:
-    """``value`` [r, ...] with ``extra`` zero rows; a count of steps, which has no rows, as is."""
-    return (
-        value if value.dim() == 0 else torch.cat([value, value.new_zeros(extra, *value.shape[1:])])
-    )
-
-
-def on_host(learner: Learner) -> tuple[nn.ModuleDict, dict[str, dict[str, Any]]]:
-    """The modules of ``learner``, in evaluation mode, and its optimizers' states, on the CPU."""
-    optimizers = {name: optimizer.state_dict() for name, optimizer in learner.optimizers.items()}
-    for state in (s for o in optimizers.values() for s in o["state"].values()):
-        state.update({key: value.cpu() for key, value in state.items()})
-    return learner.modules.cpu().eval(), optimizers
+    learner = copy.deepcopy(learnt.learner).train()
+    learner.config = config
+    learner.stage = len(learner.stages) - 1
+    learner.place(pick_device(config.device))
+    learner.grow(rows)
+    return learner

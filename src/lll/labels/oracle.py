@@ -7,30 +7,17 @@ seed, and an epoch knows a prefix of it, so what is known once stays known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lll.errors import UserError
-from lll.labels.events import UNLABELLED
+from lll.labels.events import UNLABELLED, Known
 from lll.labels.names import class_name
 from lll.labels.schedule import EpochPlan
 from lll.seeding import keyed_order, numpy_generator
 from lll.words import listed
-
-
-@dataclass(frozen=True)
-class Known:
-    """The two pools of an epoch, as positions in the training images.
-
-    ``labelled`` [l] have a known label, ``unlabelled`` [u] have none; both are sorted.
-    ``classes`` are the class indices represented so far, in the order they came.
-    """
-
-    labelled: NDArray[np.intp]
-    unlabelled: NDArray[np.intp]
-    classes: tuple[int, ...]
 
 
 def order_of_classes(
@@ -61,48 +48,59 @@ def order_of_classes(
 
 
 @dataclass(frozen=True)
-class Reveal:
-    """The fixed order in which each class gives up its labels.
+class Oracle:
+    """Plays the person who labels: it knows the truth, and tells it as the schedule says.
 
-    ``by_class[k]`` holds the positions of the labelled images of the k-th class to be
-    introduced, first revealed first; ``never`` those that have no label at all.
+    ``by_class[k]`` holds the positions of the images of the k-th class to be introduced, first
+    revealed first; ``never`` those whose class nobody knows. ``pool`` is ``represented`` or
+    ``all`` (spec, 2).
     """
 
     class_order: tuple[int, ...]
     by_class: tuple[NDArray[np.intp], ...]
     never: NDArray[np.intp]
+    plan: tuple[EpochPlan, ...]
+    pool: str
 
     @staticmethod
     def of(
         ids: NDArray[np.str_],
-        labels: NDArray[np.int64],
+        truth: NDArray[np.int64],
         class_order: Sequence[int],
+        plan: Sequence[EpochPlan],
+        pool: str,
         seed: int,
-    ) -> Reveal:
-        """Order the labels of ``ids`` [n] with ``labels`` [n] by a seeded hash of the id."""
+    ) -> Oracle:
+        """Order the images ``ids`` [n] of each class of ``truth`` [n] by a hash of the id."""
         by_class = []
         for label in class_order:
-            members = np.flatnonzero(labels == label)
+            members = np.flatnonzero(truth == label)
             by_class.append(members[keyed_order(ids[members].tolist(), seed, "reveal")])
-        return Reveal(tuple(class_order), tuple(by_class), np.flatnonzero(labels == UNLABELLED))
+        never = np.flatnonzero(truth == UNLABELLED)
+        return Oracle(tuple(class_order), tuple(by_class), never, tuple(plan), pool)
 
-    def at(self, plan: EpochPlan, pool: str) -> Known:
-        """What is known under ``plan``; ``pool`` is ``represented`` or ``all`` (spec, 2).
+    def at(self, epoch: int) -> Known:
+        """What is known at ``epoch``: a pure function of the ids, the truth, plan and seed.
 
         Images without any label have no class that could be represented or not, so they
         are in the unlabelled pool from the start under either policy.
         """
-        labelled, unlabelled = [], [self.never]
-        for rank, members in enumerate(self.by_class):
+        plan = self.plan[epoch]
+        labelled, targets, unlabelled = [], [], [self.never]
+        for rank, (label, members) in enumerate(zip(self.class_order, self.by_class, strict=True)):
             if rank < plan.classes:
                 count = _revealed(len(members), plan)
                 labelled.append(members[:count])
+                targets.append(np.full(count, label, dtype=np.int64))
                 unlabelled.append(members[count:])
-            elif pool == "all":
+            elif self.pool == "all":
                 unlabelled.append(members)
+        known, classes = _joined(labelled), _joined(targets).astype(np.int64)
+        order = np.argsort(known)
         return Known(
-            labelled=_sorted_join(labelled),
-            unlabelled=_sorted_join(unlabelled),
+            labelled=known[order],
+            targets=classes[order],
+            unlabelled=np.sort(_joined(unlabelled)),
             classes=self.class_order[: plan.classes],
         )
 
@@ -115,5 +113,16 @@ def _revealed(size: int, plan: EpochPlan) -> int:
     return min(size, max(1, int(wanted + 1e-9)))
 
 
-def _sorted_join(parts: list[NDArray[np.intp]]) -> NDArray[np.intp]:
-    return np.sort(np.concatenate([np.empty(0, np.intp), *parts]))
+def plan_to_choose(plan: Sequence[EpochPlan], scale: float) -> tuple[EpochPlan, ...]:
+    """The plan of the validation labels: as large a part of them is known as of the others.
+
+    A count per class is multiplied by ``scale``, the number of validation images for each
+    training image: with 0.25, 4 labels to train with come with 1 to choose with.
+    """
+    return tuple(
+        replace(epoch, labels=epoch.labels * scale) if epoch.per_class else epoch for epoch in plan
+    )
+
+
+def _joined(parts: list[NDArray[np.intp]]) -> NDArray[np.intp]:
+    return np.concatenate([np.empty(0, np.intp), *parts])

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lll.data.rows import Rows
+from lll.labels.events import Known
 from lll.learn.batches import BatchIndex
-from lll.methods.steps import Batch
+from lll.methods.batch import Batch, Pool, Views
 from lll.ranks import ALONE, Ranks
 
 SHARE_FOR_IMAGES = 0.5  # of a device's free memory; the rest is for training
@@ -49,21 +50,22 @@ class Streamed:
         return self.read(at).to(self.device)
 
 
+Inputs = Tensor | Streamed
+"""Images uint8 [n, h, w, 3] or features [n, d]: on the training device, or streamed to it.
+
+Either is indexed by a slice or an array of positions, and gives a tensor on the device.
+"""
+
+
 @dataclass(frozen=True)
 class Split:
-    """Images of a split and their labels on the host [n].
+    """The inputs of a split, and the true class index of each [n], for metrics alone."""
 
-    ``images`` uint8 [n, h, w, 3] are a tensor on the training device, or `Streamed` to it.
-    Either is indexed by a slice or an array of positions, and gives a tensor on the device.
-    """
-
-    images: Tensor | Streamed
-    labels: NDArray[np.int64]
+    inputs: Inputs
+    truth: NDArray[np.int64]
 
 
-def place(
-    pixels: NDArray[np.uint8] | Rows, device: torch.device, *, fits: bool
-) -> Tensor | Streamed:
+def place(pixels: NDArray[np.uint8] | Rows, device: torch.device, *, fits: bool) -> Inputs:
     """``pixels`` [n, h, w, 3] where training can have them: on ``device`` if they fit there.
 
     A CPU has them where they are: in memory, or in a file, which the system keeps in
@@ -99,47 +101,61 @@ def fits_on(device: torch.device, image_bytes: int) -> bool:
 
 
 def minibatches(
-    split: Split,
+    inputs: Inputs,
+    known: Known,
     batches: Sequence[BatchIndex],
+    views: Views,
     device: torch.device,
-    processes: Ranks = ALONE,
+    ranks: Ranks = ALONE,
 ) -> Generator[Batch]:
-    """``batches`` of ``split`` on ``device``, in order; of each, the rows of this process."""
+    """``batches`` of ``inputs`` on ``device``, in order; of each, the rows of this rank.
+
+    Labels are those that ``known`` holds, and no others.
+    """
     mine = [
         BatchIndex(
-            batch.labelled[processes.share(len(batch.labelled))],
-            batch.unlabelled[processes.share(len(batch.unlabelled))],
+            batch.labelled[ranks.share(len(batch.labelled))],
+            batch.unlabelled[ranks.share(len(batch.unlabelled))],
         )
         for batch in batches
     ]
     # Sent once, so that nothing waits for the device between the minibatches.
-    targets = _sent(split.labels, [batch.labelled for batch in mine], device)
-    for whole, target, images in zip(batches, targets, _images(split, mine, device), strict=True):
-        # Stored [n, h, w, 3], seen as [n, 3, h, w]: channels-last without a copy.
-        labelled, unlabelled = torch.split(
-            images.permute(0, 3, 1, 2), [len(target), len(images) - len(target)]
+    targets = [known.targets[np.searchsorted(known.labelled, batch.labelled)] for batch in mine]
+    at = _sent([np.concatenate([b.labelled, b.unlabelled]) for b in mine], device)
+    for whole, target, rows, shown in zip(
+        batches, _sent(targets, device), at, _shown(inputs, at, mine, device), strict=True
+    ):
+        cut = [len(target), len(rows) - len(target)]
+        counts = len(whole.labelled), len(whole.unlabelled)
+        labelled, unlabelled = (
+            Pool(part, part_rows, (count,), views, ranks)
+            for part, part_rows, count in zip(
+                torch.split(channels_first(shown), cut), torch.split(rows, cut), counts, strict=True
+            )
         )
-        yield Batch(
-            labelled, target, unlabelled, len(whole.labelled), len(whole.unlabelled), processes
-        )
+        yield Batch(labelled, target, unlabelled)
 
 
-def _images(split: Split, mine: Sequence[BatchIndex], device: torch.device) -> Iterator[Tensor]:
-    """The images of each minibatch on the device: labelled ones, then unlabelled."""
+def channels_first(shown: Tensor) -> Tensor:
+    """Images [n, h, w, 3] seen as [n, 3, h, w], channels-last without a copy; features as is."""
+    return shown.permute(0, 3, 1, 2) if shown.dim() == 4 else shown
+
+
+def _shown(
+    inputs: Inputs, at: Sequence[Tensor], mine: Sequence[BatchIndex], device: torch.device
+) -> Iterator[Tensor]:
+    """The inputs of each minibatch on the device: labelled ones, then unlabelled."""
+    if isinstance(inputs, Tensor):
+        return (inputs[index] for index in at)
     rows = [np.concatenate([batch.labelled, batch.unlabelled]) for batch in mine]
-    if isinstance(split.images, Tensor):
-        at = _sent(np.arange(len(split.labels)), rows, device)
-        return (split.images[index] for index in at)
-    host = _ahead(split.images.read, rows)
+    host = _ahead(inputs.read, rows)
     return _uploaded(host, device) if device.type == "cuda" else host
 
 
-def _sent(
-    values: NDArray[np.int64], rows: Sequence[NDArray[np.intp]], device: torch.device
-) -> tuple[Tensor, ...]:
-    """``values`` at each of ``rows``, on the device, in one transfer."""
-    joined = values[np.concatenate([np.empty(0, np.intp), *rows])]
-    return torch.split(torch.from_numpy(joined).to(device), [len(part) for part in rows])
+def _sent(values: Sequence[NDArray[np.int64]], device: torch.device) -> tuple[Tensor, ...]:
+    """``values`` on the device, in one transfer."""
+    joined = np.concatenate([np.empty(0, np.int64), *values])
+    return torch.split(torch.from_numpy(joined).to(device), [len(part) for part in values])
 
 
 def _ahead(read: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:

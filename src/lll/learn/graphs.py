@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lll.methods.steps import Batch
+from lll.methods.batch import Batch
 
 Figures = dict[str, Tensor]
 Take = Callable[[Batch], Figures]
@@ -47,7 +46,7 @@ class Replayed:
 
     def __call__(self, batch: Batch) -> Figures:
         """The figures of ``batch``, taken."""
-        shape = len(batch.targets), len(batch.unlabelled)
+        shape = len(batch.labelled), len(batch.unlabelled)
         if self.reason is not None or shape not in self._seen:
             self._seen.add(shape)
             return self._take(batch)
@@ -63,12 +62,7 @@ class Replayed:
         return self._replay(self._graphs[shape], batch)
 
     def _record(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch, Figures]:
-        held = replace(
-            batch,
-            labelled=batch.labelled.clone(),
-            targets=batch.targets.clone(),
-            unlabelled=batch.unlabelled.clone(),
-        )
+        held = batch.map(torch.clone)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._views)
         self._side.wait_stream(torch.cuda.current_stream())
@@ -85,9 +79,8 @@ class Replayed:
     @staticmethod
     def _replay(recorded: tuple[torch.cuda.CUDAGraph, Batch, Figures], batch: Batch) -> Figures:
         graph, held, figures = recorded
-        held.labelled.copy_(batch.labelled)
-        held.targets.copy_(batch.targets)
-        held.unlabelled.copy_(batch.unlabelled)
+        for tensor, value in zip(held.tensors(), batch.tensors(), strict=True):
+            tensor.copy_(value)
         graph.replay()
         # The next replay writes over them.
         return {name: value.clone() for name, value in figures.items()}

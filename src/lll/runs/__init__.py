@@ -1,5 +1,6 @@
 """The run folder: record, checkpoints, loading. Nothing here trains."""
 
-from lll.runs.record import DataFacts, Run, load_run
+from lll.data.facts import DataFacts
+from lll.runs.record import Run, load_run
 
 __all__ = ["DataFacts", "Run", "load_run"]

@@ -14,6 +14,8 @@ from torch import nn
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.learn.feeding import Split
+from lll.learn.learner import Learner
+from lll.learn.prepare import Prepared, prepare
 from lll.metrics.accuracy import accuracy, confusion
 from lll.metrics.clusters import SILHOUETTE_MOST, agreement, k_means, silhouette
 from lll.metrics.linear_probe import linear_probe_accuracy
@@ -21,10 +23,11 @@ from lll.metrics.neighbours import neighbour_accuracy
 from lll.metrics.points import check_finite
 from lll.metrics.progress import area_under_labels, forgetting_per_class, mean_forgetting
 from lll.runs.checkpoint import Position, load_checkpoint
-from lll.runs.files import write_durably
-from lll.runs.predict import Encoded, encode, load_modules
-from lll.runs.prepare import Prepared, check_same_data, data_of, prepare
+from lll.runs.files import write_whole
+from lll.runs.predict import Encoded, encode, load_learner
 from lll.runs.record import Run, load_run
+from lll.runs.resume import check_same_data
+from lll.runs.train import data_of
 from lll.seeding import derive, numpy_generator
 
 KS = (5, 20)
@@ -67,18 +70,18 @@ def evaluate(
     prepared = prepare(config, data or data_of(config))
     check_same_data(run, prepared)
     test = _labelled_test(prepared)
-    modules = load_modules(run, encoder=encoder, checkpoint=str(position)).to(prepared.device)
+    learner = load_learner(run, encoder=encoder, checkpoint=str(position), device=prepared.device)
     train = _train_sample(prepared)
-    encoded = _encode(run, modules, train, "training"), _encode(run, modules, test, "test")
+    encoded = _encode(run, learner, train, "training"), _encode(run, learner, test, "test")
     return {
         "run": str(run.path),
-        "method": config.method if config.rule is None else f"{config.method} ({config.rule})",
+        "method": config.title,
         "data": prepared.facts.name,
         "checkpoint": str(position),
         "class_names": list(prepared.facts.class_names),
-        "images": {"train": len(train.labels), "test": len(test.labels)},
-        "accuracy": _accuracy_figures(run, prepared, position, encoded[1], test.labels),
-        "latent": _latent_figures(prepared, encoded, (train.labels, test.labels)),
+        "images": {"train": len(train.truth), "test": len(test.truth)},
+        "accuracy": _accuracy_figures(run, prepared, position, encoded[1], test.truth),
+        "latent": _latent_figures(prepared, encoded, (train.truth, test.truth)),
         "course": _course_figures(run, prepared),
     }
 
@@ -86,7 +89,7 @@ def evaluate(
 def save_evaluation(run: Run, figures: dict[str, Any]) -> Path:
     """Write ``figures`` of `evaluate` into the run folder; the file's path."""
     path = run.path / EVALUATION
-    write_durably(path, (json.dumps(figures, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(path, (json.dumps(figures, indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
@@ -116,8 +119,8 @@ def _labelled_test(prepared: Prepared) -> Split:
         raise UserError(
             f"data {name!r} has one class only, {names[0]!r}: there is none to tell it from"
         )
-    test = _take(prepared.test, np.flatnonzero(prepared.test.labels >= 0))
-    shown = np.unique(test.labels)
+    test = _take(prepared.test, np.flatnonzero(prepared.test.truth >= 0))
+    shown = np.unique(test.truth)
     if len(shown) == 0:
         raise UserError(f"data {name!r} has no test image with a label: there is nothing to score")
     if len(shown) == 1:
@@ -130,7 +133,7 @@ def _labelled_test(prepared: Prepared) -> Split:
 
 def _train_sample(prepared: Prepared) -> Split:
     """The labelled training images, or ``TRAIN_MOST`` of them."""
-    at = np.flatnonzero(prepared.train.labels >= 0)
+    at = np.flatnonzero(prepared.train.truth >= 0)
     if len(at) > TRAIN_MOST:
         draw = numpy_generator(prepared.config.seed, "evaluate", "train")
         at = np.sort(draw.choice(at, TRAIN_MOST, replace=False))
@@ -138,11 +141,11 @@ def _train_sample(prepared: Prepared) -> Split:
 
 
 def _take(split: Split, at: NDArray[np.intp]) -> Split:
-    return replace(split, images=split.images[at], labels=split.labels[at])
+    return replace(split, inputs=split.inputs[at], truth=split.truth[at])
 
 
-def _encode(run: Run, modules: nn.ModuleDict, split: Split, what: str) -> Encoded:
-    encoded = encode(modules, split.images)
+def _encode(run: Run, learner: Learner, split: Split, what: str) -> Encoded:
+    encoded = encode(learner, split.inputs)
     check_finite(encoded.encodings, f"{run.path}: encodings of {what} images")
     check_finite(encoded.probabilities, f"{run.path}: probabilities of {what} images")
     return encoded
@@ -156,7 +159,7 @@ def _accuracy_figures(
     predicted = test.probabilities.argmax(axis=1)
     # A checkpoint between two epochs has begun the next one.
     epoch = position.epoch if position.step else max(position.epoch - 1, 0)
-    scores = accuracy(predicted, labels, prepared.known(epoch).classes, len(names))
+    scores = accuracy(predicted, labels, prepared.labels.at(epoch).classes, len(names))
     result = run.result
     return {
         "all": scores.all,
@@ -215,7 +218,7 @@ def _course_figures(run: Run, prepared: Prepared) -> dict[str, Any]:
 def _represented_since(prepared: Prepared) -> list[int | None]:
     """The epoch at which each class was first represented, None for never."""
     since: list[int | None] = [None] * len(prepared.facts.class_names)
-    for plan in reversed(prepared.plan):
-        for c in prepared.reveal.class_order[: plan.classes]:
-            since[c] = plan.epoch
+    for epoch in reversed(range(prepared.config.epochs)):
+        for c in prepared.labels.at(epoch).classes:
+            since[c] = epoch
     return since

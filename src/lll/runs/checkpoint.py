@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from lll.errors import UserError
+from lll.learn.position import Position as Position
 from lll.runs.files import says_when_full, sync_folder, write_durably
-from lll.runs.position import Position as Position
 from lll.runs.state import Checkpoint as Checkpoint
 from lll.runs.state import (
     NotACheckpointError,

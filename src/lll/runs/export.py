@@ -31,10 +31,11 @@ from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.learn.features import Progress, features_of
 from lll.learn.feeding import Streamed
+from lll.learn.learner import Learner
 from lll.metrics.points import check_finite
 from lll.nets.frozen import Frozen
-from lll.runs.files import write_durably
-from lll.runs.predict import encode, load_modules
+from lll.runs.files import write_whole
+from lll.runs.predict import encode, load_learner
 from lll.runs.record import Run
 
 if TYPE_CHECKING:
@@ -58,14 +59,6 @@ class Rows:
     splits: list[str | None]
     labels: list[str | None]
     skipped: tuple[Skipped, ...] = ()
-
-
-def check_target(path: Path) -> None:
-    """UserError if the file ``path`` cannot be made, before the work of minutes."""
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder: name a file in it")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"{path}: its folder does not exist: make it first")
 
 
 def read_rows(
@@ -121,13 +114,13 @@ def embed(
     Columns: ``id``; ``split`` (``train``, ``validation``, ``test`` or null); ``embedding``, a
     list of d float32; ``predicted``, the most probable class of the run, and its ``probability``;
     ``label``, the class that the data names, or null. ``checkpoint`` and ``encoder`` as in
-    `lll.runs.predict.load_modules`. Raises UserError without any image, and for NaN encodings.
+    `lll.runs.predict.load_learner`. Raises UserError without any image, and for NaN encodings.
     """
     import pyarrow as pa
 
     _check_some(rows)
-    modules = load_modules(run, checkpoint=checkpoint, encoder=encoder)
-    encoded = encode(modules, Streamed(rows.images, torch.device("cpu")))
+    learner = load_learner(run, checkpoint=checkpoint, encoder=encoder)
+    encoded = encode(learner, Streamed(rows.images, torch.device("cpu")))
     check_finite(encoded.encodings, f"{run.path}: encodings")
     check_finite(encoded.probabilities, f"{run.path}: probabilities")
     best = encoded.probabilities.argmax(axis=1)
@@ -188,20 +181,20 @@ def write_parquet(table: pyarrow.Table, path: Path) -> None:
 
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer)
-    write_durably(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 class Network(nn.Module):
-    """Encoder and probe as one module: images [n, 3, s, s] in [0, 1] to what ONNX outputs."""
+    """Who answers in a learner, as one module: images [n, 3, s, s] in [0, 1] to `OUTPUTS`."""
 
-    def __init__(self, modules: nn.ModuleDict) -> None:
+    def __init__(self, learner: Learner) -> None:
         super().__init__()
-        self.encoder, self.probe = modules["encoder"], modules["probe"]
+        self.parts = nn.ModuleDict(learner.parts)
+        self.answers = learner.method.answers
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits [n, classes], probabilities [n, classes] and encodings [n, d]."""
-        encodings = self.encoder(images)
-        logits = self.probe(encodings)
+        encodings, logits = self.answers(dict(self.parts.items()), images)
         return logits, logits.softmax(dim=1), encodings
 
 
@@ -215,13 +208,13 @@ def export_onnx(
 
     Input ``images``, float32 [n, 3, s, s] in [0, 1]; outputs as `Network` has them, in any
     number n. The metadata hold ``class_names`` (JSON), ``image_size`` and ``usage``.
-    ``checkpoint`` and ``encoder`` as in `lll.runs.predict.load_modules`. The largest difference
+    ``checkpoint`` and ``encoder`` as in `lll.runs.predict.load_learner`. The largest difference
     from torch; None if onnxruntime is not installed. Raises UserError without the onnx
     extra, for an encoder that cannot be exported, and for a difference above ``TOLERANCE``,
     in which case nothing is written.
     """
     _need_onnx()
-    network = Network(load_modules(run, checkpoint=checkpoint, encoder=encoder)).eval()
+    network = Network(load_learner(run, checkpoint=checkpoint, encoder=encoder)).eval()
     model = _to_onnx(network, run.config.image_size)
     import onnx.helper
 
@@ -235,7 +228,7 @@ def export_onnx(
     )
     content = model.SerializeToString()
     difference = _difference(network, content, run.config.image_size)
-    write_durably(path, content)
+    write_whole(path, content)
     return difference
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lll.config import RunConfig
+from lll.data.facts import DataFacts
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
+from lll.learn.position import Position
 from lll.runs.files import append_durably, says_when_full, write_durably
 from lll.runs.lock import LOCK
-from lll.runs.position import Position
 from lll.runs.record import (
     CONFIG,
     DATA,
@@ -22,7 +23,6 @@ from lll.runs.record import (
     LABELS,
     METRICS,
     TIMINGS,
-    DataFacts,
     Run,
     label_bytes,
     load_run,

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from lll.config import RunConfig
 from lll.data.decoding import decode_all
 from lll.data.files import image_files
 from lll.data.imageset import Skipped
 from lll.errors import UserError
+from lll.learn.feeding import Inputs, channels_first
+from lll.learn.front import front_of
+from lll.learn.learner import Learner, build_learner
+from lll.learn.scores import BATCH
 from lll.metrics.points import check_finite
-from lll.nets import build_models, evaluating
 from lll.runs.checkpoint import load_checkpoint
 from lll.runs.record import Run, check_same_config
-from lll.seeding import derive
-from lll.views.geometric import unit_floats
-
-BATCH = 2000  # images evaluated at once
-CUSTOM_ENCODER = "custom"
-"""What a run's configuration calls an encoder that the caller brought."""
 
 
 @dataclass(frozen=True)
@@ -38,36 +33,14 @@ class Prediction:
     probability: float
 
 
-def modules_of(config: RunConfig, classes: int, encoder: nn.Module | None = None) -> nn.ModuleDict:
-    """The modules that ``config`` describes, with fresh weights, for ``classes`` classes.
-
-    ``encoder`` stands in for the one that ``config.encoder`` names.
-    """
-    if encoder is None and config.encoder == CUSTOM_ENCODER:
-        raise UserError("this run was trained with an encoder of your own: pass it as encoder=")
-    return build_models(
-        encoder=config.encoder if encoder is None else encoder,
-        classes=classes,
-        image_size=config.image_size,
-        width=config.width,
-        activation=config.activation,
-        seed=derive(config.seed, "weights"),
-    )
-
-
-def fill(modules: nn.ModuleDict, weights: dict[str, Tensor], where: str) -> None:
-    """Load a checkpoint's ``weights`` into ``modules``; UserError if they do not fit."""
-    try:
-        modules.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{where}: the checkpoint does not fit this encoder: {reason}") from None
-
-
-def load_modules(
-    run: Run, *, encoder: nn.Module | None = None, checkpoint: str = "chosen"
-) -> nn.ModuleDict:
-    """The trained modules of ``run``, on the CPU and in evaluation mode.
+def load_learner(
+    run: Run,
+    *,
+    encoder: nn.Module | None = None,
+    checkpoint: str = "chosen",
+    device: torch.device | None = None,
+) -> Learner:
+    """The trained learner of ``run``, in evaluation mode, on the CPU unless told.
 
     ``checkpoint`` is ``chosen`` (best on validation; the latest where there is no
     validation), ``latest`` or a name. ``encoder`` is needed if the run was trained with one
@@ -79,34 +52,18 @@ def load_modules(
     if saved is None:
         raise UserError(f"{run.path}: has no checkpoint yet: train it first")
     check_same_config(run, saved.config)
-    modules = modules_of(run.config, len(run.data.class_names), encoder)
-    fill(modules, dict(saved.weights), str(run.path))
-    return modules.eval()
-
-
-class Images(Protocol):
-    """Images uint8 [n, h, w, 3], given by slices on a device: a tensor, or what streams them."""
-
-    def __len__(self) -> int:
-        """n"""
-
-    def __getitem__(self, rows: slice, /) -> Tensor:
-        """The images of ``rows`` [m, h, w, 3], on the device."""
-
-
-def forward(
-    modules: nn.ModuleDict, images: Images, start: int = 0, stop: int | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Encodings [m, d] and logits [m, classes] of ``images``, ``start`` to ``stop``, by batches.
-
-    The view at evaluation is the identity. Nothing is kept for a gradient.
-    """
-    stop = len(images) if stop is None else stop
-    with evaluating(modules), torch.inference_mode():
-        for at in range(start, stop, BATCH):
-            part = images[at : min(at + BATCH, stop)].permute(0, 3, 1, 2)
-            encodings = modules["encoder"](unit_floats(part))
-            yield encodings, modules["probe"](encodings)
+    classes = len(run.data.class_names)
+    device = device or torch.device("cpu")
+    learner = build_learner(
+        run.config,
+        classes,
+        device=device,
+        encoder=encoder,
+        front=front_of(run.config, device, encoder),
+    )
+    learner.fill(saved.weights, str(run.path))
+    learner.eval()
+    return learner
 
 
 @dataclass(frozen=True)
@@ -117,11 +74,18 @@ class Encoded:
     probabilities: NDArray[np.float32]
 
 
-def encode(modules: nn.ModuleDict, images: Images) -> Encoded:
-    """Encodings and class probabilities of uint8 ``images`` [n, h, w, 3], n at least 1."""
-    parts = [(e.cpu(), logits.softmax(dim=1).cpu()) for e, logits in forward(modules, images)]
-    encodings, probabilities = zip(*parts, strict=True)
-    return Encoded(torch.cat(encodings).numpy(), torch.cat(probabilities).numpy())
+def encode(learner: Learner, inputs: Inputs) -> Encoded:
+    """Encodings and class probabilities of ``inputs``, n at least 1.
+
+    Images uint8 [n, h, w, 3], or features [n, d], on the learner's device or streamed to it.
+    The view at evaluation is the identity. Images pass the learner's frozen encoder first.
+    """
+    parts = []
+    for at in range(0, len(inputs), BATCH):
+        encodings, logits = learner.answer(channels_first(inputs[at : at + BATCH]))
+        parts.append((encodings.cpu(), logits.softmax(dim=1).cpu()))
+    encoded, told = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    return Encoded(encoded, told)
 
 
 def predict_files(
@@ -133,7 +97,7 @@ def predict_files(
     read, and for a network that gives NaN.
     """
     files = [file for path in paths for file in image_files(path)]
-    modules = load_modules(run, checkpoint=checkpoint)
+    learner = load_learner(run, checkpoint=checkpoint)
     predictions: list[Prediction] = []
     skipped: tuple[Skipped, ...] = ()
     for start in range(0, len(files), BATCH):
@@ -143,12 +107,13 @@ def predict_files(
             [read for _, read in part],
             run.config.image_size,
             strict=strict,
+            resize=run.config.resize,
         )
         skipped += missed
         names = [name for (name, _), keep in zip(part, kept, strict=True) if keep]
         if not names:
             continue
-        encoded = encode(modules, torch.from_numpy(images))
+        encoded = encode(learner, torch.from_numpy(images))
         check_finite(encoded.probabilities, f"{run.path}: probabilities")
         for name, probabilities in zip(names, encoded.probabilities, strict=True):
             best = int(np.argmax(probabilities))

@@ -23,9 +23,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from lll.config import RunConfig, differing, read_toml
+from lll.data.facts import DataFacts
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
-from lll.runs.position import Position
+from lll.learn.position import Position
 from lll.runs.schema import EpochMetrics, EpochTiming, Facts, complaint
 from lll.words import cell_text, csv_text
 
@@ -38,23 +39,6 @@ CONFIG, DATA, METRICS, TIMINGS, LABELS = (
 )
 LABEL_HEAD = "id,label,epoch,origin\n"
 _ODD_NAMES = "surrogateescape"  # file names are bytes
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What a run remembers of its data, enough to predict without it and to know it again.
-
-    ``fingerprint`` is a hash of the ids and pixels of the training and test images, ``labels``
-    one of their labels ("" in runs of 0.1, whose fingerprint stood for both).
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    train: int
-    validation: int
-    test: int
-    fingerprint: str
-    labels: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +83,7 @@ class Run:
             if chosen is None
             else self.metrics[chosen]["test_accuracy"],
             "labels_known": last["labels_known"],
+            "labels_to_choose": last.get("labels_to_choose"),
             "seconds_per_epoch": sum(seconds) / max(len(seconds), 1),
             "run": str(self.path),
         }
@@ -141,7 +126,7 @@ def load_run(path: str | Path) -> Run:
     if not (path / CONFIG).is_file():
         raise UserError(f"{path}: no run folder here (it has no {CONFIG})")
     try:
-        config = RunConfig(**read_toml(path / CONFIG))
+        config = RunConfig.recorded(read_toml(path / CONFIG))
     except UserError as error:
         raise UserError(f"{path / CONFIG}: {error}") from None
     try:
@@ -163,12 +148,13 @@ def load_run(path: str | Path) -> Run:
 def check_same_config(run: Run, saved: dict[str, Any]) -> None:
     """UserError if the checkpoint's configuration ``saved`` is not the run's."""
     free = ("data", "device", "precision")  # a run may go on elsewhere; data have a fingerprint
-    fields = [f for f in differing(run.config.to_dict(), saved) if f not in free]
+    ours, theirs = run.config.to_dict(), RunConfig.recorded(saved).to_dict()
+    fields = [field for field in differing(ours, theirs) if field not in free]
     if fields:
         field = fields[0]
         raise UserError(
-            f"{run.path / CONFIG}: {field} is {run.config.to_dict().get(field)!r}, but the "
-            f"checkpoint was made with {saved.get(field)!r}: put it back, or begin a new run"
+            f"{run.path / CONFIG}: {field} is {ours.get(field)!r}, but the "
+            f"checkpoint was made with {theirs.get(field)!r}: put it back, or begin a new run"
         )
 
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationErr
 from torch import Tensor
 
 from lll.errors import UserError
-from lll.runs.position import Position
+from lll.learn.position import Position
 from lll.runs.schema import Count, Strict, complaint
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from lll.config import RunConfig
+from lll.data.facts import DataFacts
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
+from lll.learn.position import Position
 from lll.runs.checkpoint import go_back, publish, write_checkpoint
 from lll.runs.files import says_when_full
 from lll.runs.folder import append_epoch, check_room, create_run, cut_back
 from lll.runs.lock import LOCK, Lock, locked
-from lll.runs.position import Position
-from lll.runs.record import METRICS, DataFacts, Run, load_run
+from lll.runs.record import METRICS, Run, load_run
 from lll.runs.state import Checkpoint
 
 

@@ -15,12 +15,14 @@ from torch import nn
 
 from lll.data.imageset import DataSet
 from lll.errors import UserError, lookup
+from lll.learn.prepare import Prepared, plan_rows, prepare
 from lll.metrics.accuracy import confusion as count_confusion
 from lll.metrics.clusters import k_means
 from lll.metrics.points import check_finite
-from lll.runs.predict import Encoded, encode, load_modules
-from lll.runs.prepare import Prepared, check_same_data, data_of, plan_rows, prepare
+from lll.runs.predict import Encoded, encode, load_learner
 from lll.runs.record import Run, load_run
+from lll.runs.resume import check_same_data
+from lll.runs.train import data_of
 from lll.seeding import derive, torch_generator
 from lll.show.plots.confusion import confusion
 from lll.show.plots.labels import accuracy_against_labels
@@ -32,6 +34,7 @@ from lll.show.plots.seconds import seconds
 from lll.show.plots.style import class_colours
 from lll.show.plots.views import views
 from lll.views.geometric import Strength, random_views
+from lll.words import count, listed, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,18 +74,23 @@ class Material:
     @cached_property
     def encoded(self) -> Encoded:
         """Encodings and probabilities of the test images; UserError without any, or with NaN."""
-        modules = load_modules(self.run, encoder=self._encoder, checkpoint=self.checkpoint)
         test = self.prepared.test
-        if not len(test.labels):
+        if not len(test.truth):
             raise UserError(f"{self.run.path}: its data has no test images to show")
-        encoded = encode(modules.to(self.prepared.device), test.images)
+        learner = load_learner(
+            self.run,
+            encoder=self._encoder,
+            checkpoint=self.checkpoint,
+            device=self.prepared.device,
+        )
+        encoded = encode(learner, test.inputs)
         check_finite(encoded.encodings, f"{self.run.path}: test images")
         return encoded
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """True classes of the test images [n], -1 where there is no label."""
-        return self.prepared.test.labels
+        return self.prepared.test.truth
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -122,10 +130,10 @@ class Material:
 def draw_views(material: Material) -> Figure:
     """Strong and weak views beside the originals: the first training images, one per class."""
     prepared = material.prepared
-    labels = prepared.train.labels
+    labels = prepared.train.truth
     firsts = np.flatnonzero(labels >= 0)[np.unique(labels[labels >= 0], return_index=True)[1]]
     shown = np.resize(firsts, min(VIEWED_IMAGES, len(firsts)))
-    images = prepared.train.images[shown]
+    images = prepared.train.inputs[shown]
     generator = torch_generator(prepared.device, prepared.config.seed, "pictures", "views")
 
     def some(strength: Strength) -> NDArray[np.float32]:
@@ -136,8 +144,9 @@ def draw_views(material: Material) -> Figure:
         return torch.stack(drawn).cpu().numpy()
 
     names = [material.class_names[c] for c in labels[shown]]
-    options = prepared.options
-    return views(images.cpu().numpy(), some(options.strong), some(options.weak), names)
+    seen = prepared.image_views(generator)
+    strong, weak = some(seen.strong_strength), some(seen.weak_strength)
+    return views(images.cpu().numpy(), strong, weak, names)
 
 
 def draw_pca_2d(material: Material) -> Figure:
@@ -162,7 +171,7 @@ def _draw_pca(material: Material, dimensions: int) -> Figure:
     model = PCA(dimensions, random_state=0)
     points = model.fit_transform(encodings)
     shares = model.explained_variance_ratio_
-    names = tuple(f"component {i + 1} ({100 * s:.0f}%)" for i, s in enumerate(shares))
+    names = tuple(f"component {i + 1} ({percent(s, 0)})" for i, s in enumerate(shares))
     return _draw_latent(material, points, f"PCA in {dimensions} dimensions", names)
 
 
@@ -226,7 +235,7 @@ def _draw_latent(
         "k-means cluster, as the class it matches": material.clusters,
     }
     frequent = material.labels if labelled else material.predicted
-    title = f"{what} of the encodings of {len(points):,} test images"
+    title = f"{what} of the encodings of {count(len(points), 'test image')}"
     return latent(
         points, colourings, class_colours(material.class_names, frequent), title, axis_names
     )
@@ -326,6 +335,6 @@ def plot(
             on_file(path)
     if problems:
         raise UserError(
-            "; ".join(f"{', '.join(names)} not drawn: {why}" for why, names in problems.items())
+            "; ".join(f"{listed(names)} not drawn: {why}" for why, names in problems.items())
         )
     return files

@@ -16,13 +16,14 @@ from lll.config import RunConfig
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.runs import assess
-from lll.runs.files import write_durably
-from lll.runs.prepare import data_of
+from lll.runs.files import check_target, write_whole
 from lll.runs.record import Run, load_run
+from lll.runs.train import data_of
 from lll.show.pictures import PICTURES, Material, draw
 from lll.show.plots.examples import Mistake, mistakes_of, most_confident
 from lll.show.plots.page import Html, page, picture, side_by_side, table, tag, thumbnail
 from lll.show.plots.save import picture_bytes
+from lll.words import NOTHING, count, decimal, percent, points
 
 EXAMPLES, MISTAKEN_CLASSES = 12, 3
 HISTORY_ROWS = 30
@@ -75,14 +76,13 @@ def report(
         # Asked for before minutes of drawing: it raises where there is nothing to report.
         _ = run.result
     out = Path(out)
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise UserError(f"{out}: is no file that can be written: give --out FILE.html")
+    check_target(out)
     load = _once(load)
     shown = []
     for name, run in zip(_names(loaded), loaded, strict=True):
         on_run(name)
         shown.append(_look_at(name, run, load))
-    write_durably(out, _document(shown).encode())
+    write_whole(out, _document(shown).encode())
     return [note for one in shown for note in one.notes]
 
 
@@ -185,11 +185,11 @@ def _row(material: Material, title: str, *, right: bool) -> Html:
 def _thumbnail(material: Material, at: int) -> Html:
     """A test image, with what it is, what it is taken for, and how surely."""
     names, label, predicted = material.class_names, material.labels[at], material.predicted[at]
-    sure = f"{100 * material.encoded.probabilities[at, predicted]:.0f}%"
+    sure = percent(material.encoded.probabilities[at, predicted], 0)
     caption = f"{names[label]}, {sure}"
     if label != predicted:
         caption = f"{names[label]} taken for {names[predicted]}, {sure}"
-    image: NDArray[np.uint8] = material.prepared.test.images[int(at)].cpu().numpy()
+    image: NDArray[np.uint8] = material.prepared.test.inputs[int(at)].cpu().numpy()
     return thumbnail(image, f"test image: {caption}", caption)
 
 
@@ -202,7 +202,7 @@ def _mistaken_table(material: Material) -> Html:
         mistakes = mistakes_of(c, probabilities, labels, MISTAKEN_CLASSES)
         cells = [_mistake(material, mistake, total) for mistake in mistakes]
         empty = [""] * (MISTAKEN_CLASSES - len(cells))
-        rows.append([name, str(total), _percent(right / total if total else None), *cells, *empty])
+        rows.append([name, str(total), percent(right / total if total else None), *cells, *empty])
     head = ["true class", "images", "right", "most often taken for", "then for", "then for"]
     return table(
         head,
@@ -213,8 +213,8 @@ def _mistaken_table(material: Material) -> Html:
 
 def _mistake(material: Material, mistake: Mistake, total: int) -> Html:
     name = material.class_names[mistake.other]
-    share = f"{name}, {100 * mistake.count / total:.0f}%"
-    image: NDArray[np.uint8] = material.prepared.test.images[mistake.surest].cpu().numpy()
+    share = f"{name}, {percent(mistake.count / total, 0)}"
+    image: NDArray[np.uint8] = material.prepared.test.inputs[mistake.surest].cpu().numpy()
     true = material.class_names[int(material.labels[mistake.surest])]
     return tag(
         "div", thumbnail(image, f"test image: {true} taken for {name}", share), class_="thumbs"
@@ -226,33 +226,21 @@ def _mistake(material: Material, mistake: Mistake, total: int) -> Html:
 _ABSENT = object()
 
 
-def _percent(share: Any) -> str:
-    return "–" if share is None else f"{100 * share:.1f}%"
-
-
-def _points(share: Any) -> str:
-    return "–" if share is None else f"{100 * share:+.1f}"
-
-
-def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 _FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("checkpoint", "checkpoint", str),
-    ("test accuracy", "accuracy.all", _percent),
-    ("… classes represented so far", "accuracy.represented", _percent),
-    ("… novel classes", "accuracy.novel", _percent),
-    ("linear probe on frozen encodings", "latent.linear_probe", _percent),
-    ("5 nearest neighbours", "latent.knn.5", _percent),
-    ("20 nearest neighbours", "latent.knn.20", _percent),
-    ("k-means: NMI", "latent.kmeans.nmi", _number),
-    ("k-means: ARI", "latent.kmeans.ari", _number),
-    ("k-means: matched accuracy", "latent.kmeans.matched_accuracy", _percent),
-    ("silhouette of the true classes", "latent.silhouette.true", _number),
-    ("silhouette of the clusters", "latent.silhouette.kmeans", _number),
-    ("forgetting, percentage points", "course.forgetting", _points),
-    ("area under accuracy against labels", "course.area_under_labels", _number),
+    ("test accuracy", "accuracy.all", percent),
+    ("… classes represented so far", "accuracy.represented", percent),
+    ("… novel classes", "accuracy.novel", percent),
+    ("linear probe on frozen encodings", "latent.linear_probe", percent),
+    ("5 nearest neighbours", "latent.knn.5", percent),
+    ("20 nearest neighbours", "latent.knn.20", percent),
+    ("k-means: NMI", "latent.kmeans.nmi", decimal),
+    ("k-means: ARI", "latent.kmeans.ari", decimal),
+    ("k-means: matched accuracy", "latent.kmeans.matched_accuracy", percent),
+    ("silhouette of the true classes", "latent.silhouette.true", decimal),
+    ("silhouette of the clusters", "latent.silhouette.kmeans", decimal),
+    ("forgetting, percentage points", "course.forgetting", points),
+    ("area under accuracy against labels", "course.area_under_labels", decimal),
 )
 """What the table of figures shows: a row's name, where in evaluation.json, how it is written."""
 
@@ -269,15 +257,15 @@ def _result_table(shown: Sequence[Shown]) -> Html:
     results = [one.run.result for one in shown]
     configs = [one.run.config for one in shown]
     rows: list[list[Any]] = [
-        ["method", *(f"{c.method} ({c.rule})" if c.rule else c.method for c in configs)],
+        ["method", *(c.title for c in configs)],
         ["data", *(one.run.data.name for one in shown)],
         [
             "epochs done",
             *(f"{r['epochs']} of {c.epochs}" for r, c in zip(results, configs, strict=True)),
         ],
-        ["labels known at the end", *(f"{r['labels_known']:,}" for r in results)],
-        ["training images", *(f"{one.run.data.train:,}" for one in shown)],
-        ["test accuracy, final epoch", *(_percent(r["test_accuracy_final"]) for r in results)],
+        ["labels known at the end", *(count(r["labels_known"]) for r in results)],
+        ["training images", *(count(one.run.data.train) for one in shown)],
+        ["test accuracy, final epoch", *(percent(r["test_accuracy_final"]) for r in results)],
         ["test accuracy, epoch chosen on validation", *map(_chosen, results)],
         ["seconds per epoch", *(f"{r['seconds_per_epoch']:.1f}" for r in results)],
         ["folder", *(str(one.run.path) for one in shown)],
@@ -287,15 +275,15 @@ def _result_table(shown: Sequence[Shown]) -> Html:
 
 def _chosen(result: Mapping[str, Any]) -> str:
     if result["chosen_epoch"] is None:
-        return "–"
-    return f"{_percent(result['test_accuracy_chosen'])} (epoch {result['chosen_epoch'] + 1})"
+        return NOTHING
+    return f"{percent(result['test_accuracy_chosen'])} (epoch {result['chosen_epoch'] + 1})"
 
 
 def _figures_table(shown: Sequence[Shown]) -> Html:
     rows = []
     for name, path, written in _FIGURES:
         values = [_dig(one.figures, path) for one in shown]
-        rows.append([name, *("–" if v is _ABSENT else written(v) for v in values)])
+        rows.append([name, *(NOTHING if v is _ABSENT else written(v) for v in values)])
     return table(["", *(one.name for one in shown)], rows, "Figures of the network and its course")
 
 
@@ -312,7 +300,7 @@ def _per_class_table(shown: Sequence[Shown]) -> Html:
         for one in shown
     ]
     names = list(dict.fromkeys(name for classes in scores for name in classes))
-    rows = [[name, *(_percent(classes.get(name)) for classes in scores)] for name in names]
+    rows = [[name, *(percent(classes.get(name)) for classes in scores)] for name in names]
     return table(
         ["class", *(one.name for one in shown)], rows, "Test accuracy per class, last epoch"
     )
@@ -321,7 +309,7 @@ def _per_class_table(shown: Sequence[Shown]) -> Html:
 def _config_table(shown: Sequence[Shown]) -> Html:
     """Every setting; with several runs, those that differ first and marked."""
     configs = [one.run.config.to_dict() for one in shown]
-    values = {name: [str(c.get(name, "–")) for c in configs] for name in RunConfig.model_fields}
+    values = {name: [str(c.get(name, NOTHING)) for c in configs] for name in RunConfig.model_fields}
     differ = [name for name, given in values.items() if len(set(given)) > 1]
     same = [name for name in values if name not in differ]
     rows = [[f"≠ {name}" if name in differ else name, *values[name]] for name in [*differ, *same]]
@@ -335,8 +323,8 @@ def _history(run: Run) -> Html:
     origins = Counter(event.origin for event in events)
     by_origin = table(
         ["origin", "labels"],
-        [[origin, f"{count:,}"] for origin, count in origins.most_common()],
-        f"{len(events):,} labels became known",
+        [[origin, count(number)] for origin, number in origins.most_common()],
+        f"{count(len(events), 'label')} became known",
     )
     classes = run.data.class_names
     new = np.zeros((len(run.metrics), len(classes)), dtype=np.int64)
@@ -349,9 +337,9 @@ def _history(run: Run) -> Html:
         [
             str(epoch + 1),
             str(run.metrics[epoch]["classes"]),
-            f"{known[epoch].sum():,}",
-            f"+{new[epoch].sum():,}",
-            *(f"{count:,}" if count else "·" for count in known[epoch]),
+            count(known[epoch].sum()),
+            f"+{count(new[epoch].sum())}",
+            *(count(number) if number else "·" for number in known[epoch]),
         ]
         for epoch in _telling(new)
     ]
@@ -395,9 +383,9 @@ def _summary(shown: Sequence[Shown]) -> str:
     result = one.run.result
     return (
         f"{one.run.config.method} on {one.run.data.name}: "
-        f"{_percent(result['test_accuracy_final'])} of the test images right after "
-        f"{result['epochs']} epochs with {result['labels_known']:,} of "
-        f"{one.run.data.train:,} labels known."
+        f"{percent(result['test_accuracy_final'])} of the test images right after "
+        f"{result['epochs']} epochs with {count(result['labels_known'])} of "
+        f"{count(one.run.data.train)} labels known."
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from lll.errors import UserError
 
 if TYPE_CHECKING:
+    from lll.learn.loop import Watch
+    from lll.learn.prepare import Prepared
     from lll.runs import Run
-    from lll.runs.prepare import Prepared
-    from lll.runs.train import Watch
 
 
 def with_tensorboard(watch: Watch) -> Watch:

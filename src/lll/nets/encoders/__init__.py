@@ -21,6 +21,7 @@ from lll.nets.encoders.timm import PREFIX, timm_encoder
 
 __all__ = [
     "ACTIVATIONS",
+    "CUSTOM_ENCODER",
     "ENCODERS",
     "Encoder",
     "Normalise",
@@ -34,6 +35,9 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
 }
+
+CUSTOM_ENCODER = "custom"
+"""What a configuration calls an encoder that the caller brought."""
 
 ENCODERS: Mapping[str, Encoder] = {
     "convnet": CONVNET,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lll import words
 from lll.show.plots.style import new_figure, plain
 
 if TYPE_CHECKING:
@@ -46,5 +47,7 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     axes.set_yticks(ticks, labels, fontsize=size)
     right = counts.trace() / max(counts.sum(), 1)
     axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_title(f"Confusion on {counts.sum():,} test images: {100 * right:.1f}% right")
+    axes.set_title(
+        f"Confusion on {words.count(counts.sum(), 'test image')}: {words.percent(right)} right"
+    )
     return figure

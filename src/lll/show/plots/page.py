@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from lll.words import visible
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -32,7 +34,7 @@ def escaped(value: Any) -> Html:
     >>> escaped("<b>"), escaped(Html("<b>"))
     ('&lt;b&gt;', '<b>')
     """
-    return value if isinstance(value, Html) else Html(html.escape(str(value)))
+    return value if isinstance(value, Html) else Html(html.escape(visible(str(value))))
 
 
 def tag(name: str, *parts: Any, **attributes: str) -> Html:
@@ -41,7 +43,7 @@ def tag(name: str, *parts: Any, **attributes: str) -> Html:
     >>> tag("p", "a & b", class_="note")
     '<p class="note">a &amp; b</p>'
     """
-    given = "".join(f' {k.rstrip("_")}="{html.escape(v)}"' for k, v in attributes.items())
+    given = "".join(f' {k.rstrip("_")}="{escaped(v)}"' for k, v in attributes.items())
     return Html(f"<{name}{given}>{''.join(map(escaped, parts))}</{name}>")
 
 
@@ -73,7 +75,7 @@ def thumbnail(image: NDArray[np.uint8], alt: str, caption: Any) -> Html:
 
 def _image(png: bytes, alt: str) -> Html:
     data = base64.b64encode(png).decode()
-    return Html(f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">')
+    return Html(f'<img src="data:image/png;base64,{data}" alt="{escaped(alt)}">')
 
 
 def section(title: str, *parts: Any) -> Html:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lll.errors import UserError
-from lll.runs.files import says_when_full, write_durably
+from lll.runs.files import AGAIN, check_target, says_when_full, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,11 +23,11 @@ def save(figure: Figure, path: Path) -> tuple[Path, Path]:
 
     Equal figures give equal files. Raises UserError if they cannot be written.
     """
-    with says_when_full(path.parent):
+    with says_when_full(path.parent, AGAIN):
         path.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg"))
-    write_durably(png, picture_bytes(figure, "png"))
-    write_durably(svg, picture_bytes(figure, "svg"))
+    write_whole(png, picture_bytes(figure, "png"))
+    write_whole(svg, picture_bytes(figure, "svg"))
     return png, svg
 
 
@@ -36,11 +36,17 @@ def save_as(figure: Figure, path: Path) -> Path:
 
     Raises UserError for another suffix, and if it cannot be written.
     """
+    write_whole(path, picture_bytes(figure, check_picture(path)))
+    return path
+
+
+def check_picture(path: Path) -> str:
+    """The format that the name ``path`` says; UserError if no picture can be written there."""
     kind = path.suffix.removeprefix(".").lower()
     if kind not in ("png", "svg", "pdf"):
         raise UserError(f"{path}: the name of a picture must end in .png, .svg or .pdf")
-    write_durably(path, picture_bytes(figure, kind))
-    return path
+    check_target(path)
+    return kind
 
 
 def picture_bytes(figure: Figure, kind: str) -> bytes:

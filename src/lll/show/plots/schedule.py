@@ -20,7 +20,7 @@ _RATES = (
 
 
 def schedule(planned: Rows, as_run: Rows = ()) -> Figure:
-    """Draw a plan, one mapping per epoch as `lll.runs.prepare.plan_rows` gives.
+    """Draw a plan, one mapping per epoch as `lll.learn.prepare.plan_rows` gives.
 
     Three panels over the epoch: classes represented, images with and without a label, and
     the learning rates. ``as_run``, the metrics of the epochs that are done, is drawn on top

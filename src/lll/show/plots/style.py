@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lll.words import visible
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -62,8 +64,7 @@ def plain(name: str, most: int = NAME_MOST) -> str:
     >>> plain("a $x$ b"), plain("a" * 40, most=5)
     ('a \\$x\\$ b', 'aaaa…')
     """
-    text = " ".join(name.split())
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = visible(" ".join(name.split()))
     text = text if len(text) <= most else text[: most - 1] + "…"
     # A legend leaves out what begins with an underscore.
     text = f" {text}" if text.startswith("_") else text

@@ -1,0 +1,128 @@
+"""Reading data for a command: progress bars, and what was skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lll.cli.terminal import complain, console, stop_bar
+from lll.words import visible
+
+if TYPE_CHECKING:
+    from lll.config import RunConfig
+    from lll.data import Progress
+    from lll.data.imageset import DataSet, Skipped, Unused
+    from lll.ranks import Ranks
+
+
+def load_with_bar(
+    config: RunConfig, *, cache: Path | None, quiet: bool, strict: bool = False
+) -> DataSet:
+    """The data set that ``config`` names, as it wants it, with a bar for a download."""
+    from lll.runs.train import data_of
+
+    with download_bar(config.data, quiet=quiet) as progress:
+        data = data_of(config, cache=cache, strict=strict, progress=progress)
+    if not quiet:
+        say_skipped(data.skipped)
+        say_unused(data.unused)
+    return data
+
+
+def load_in_turn(
+    config: RunConfig,
+    ranks: Ranks,
+    *,
+    cache: Path | None,
+    quiet: bool,
+    strict: bool = False,
+) -> DataSet:
+    """`load_with_bar` by the first process, then by the others, which find its cache."""
+    if ranks.rank != 0:
+        ranks.wait()
+    quiet = quiet or ranks.rank != 0
+    data = load_with_bar(config, cache=cache, quiet=quiet, strict=strict)
+    if ranks.rank == 0:
+        ranks.wait()
+    return data
+
+
+def say_skipped(skipped: tuple[Skipped, ...]) -> None:
+    """Mention images that could not be read, if any."""
+    if skipped:
+        first = skipped[0]
+        complain(
+            f"images skipped: {len(skipped)}, first {first.path}: {first.reason} "
+            "(`lll data info` lists them, --strict refuses them)",
+            0,
+        )
+
+
+def say_unused(unused: tuple[Unused, ...]) -> None:
+    """Mention files that were passed over, if any, by reason."""
+    if unused:
+        groups = "; ".join(f"{group.count} {group.reason}" for group in unused)
+        total = sum(group.count for group in unused)
+        complain(f"files not used: {total}: {groups} (`lll data info` names one of each)", 0)
+
+
+@contextmanager
+def download_bar(name: str, *, quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on standard error that appears once there is something to download."""
+    from rich import progress
+
+    if quiet:
+        yield None
+        return
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    bar = progress.Progress(*columns, console=console(err=True))
+    task = bar.add_task(f"downloading {visible(name)}", total=None)
+
+    def update(done_bytes: int, total_bytes: int) -> None:
+        bar.start()
+        bar.update(task, completed=done_bytes, total=total_bytes or None)
+
+    try:
+        yield update
+    finally:
+        stop_bar(bar)
+
+
+@contextmanager
+def encoding_bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on standard error: images encoded, how many a second, time left."""
+    from rich import progress
+
+    if quiet:
+        yield None
+        return
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        "{task.fields[rate]}",
+        progress.TimeRemainingColumn(),
+    )
+    bar = progress.Progress(*columns, console=console(err=True))
+    task = bar.add_task(f"encoding with {visible(name)}", total=None, rate="")
+
+    def update(done: int, total: int) -> None:
+        if done < total:
+            bar.start()
+        speed = bar.tasks[task].speed
+        rate = f"{speed:.0f} images/s" if speed else ""
+        bar.update(task, completed=done, total=total, rate=rate)
+        if done >= total:
+            stop_bar(bar)
+
+    try:
+        yield update
+    finally:
+        stop_bar(bar)

@@ -1,0 +1,38 @@
+"""Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) are one thing: please stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that asks to stop; ``number`` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The signals that ask to stop, but for those that whoever began us wants ignored (nohup)."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    known = [signal.Signals[name] for name in names if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Within, each of `stop_signals` raises Interrupted, as Ctrl-C alone does by itself."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, interrupt) for number in stop_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

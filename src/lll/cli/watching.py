@@ -1,0 +1,157 @@
+"""How a run is shown while it trains, and how a signal stops it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lll.cli.loading import encoding_bar
+from lll.cli.show import say_plan
+from lll.cli.signals import stop_signals
+from lll.cli.terminal import complain, console, say, say_json, stop_bar
+from lll.words import percent
+
+if TYPE_CHECKING:
+    from lll.learn.loop import Watch
+    from lll.learn.prepare import Prepared
+    from lll.ranks import Ranks
+    from lll.runs import Run
+
+
+@contextmanager
+def watching(
+    quiet: bool, as_json: bool, ranks: Ranks, *, tensorboard: bool = False
+) -> Iterator[Watch]:
+    """Shows how a run trains, and turns Ctrl-C, SIGTERM and SIGHUP into a saved stop.
+
+    Of several processes the first shows it. What cannot be shown ends no training: the error
+    is raised at its end.
+    """
+    from lll.runs.train import RunStopped
+    from lll.show.tensorboard import with_tensorboard
+
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, remember) for number in stop_signals()}
+    failures: list[Exception] = []
+    try:
+        tells = ranks.rank == 0
+        with _display(quiet or not tells, as_json and tells, lambda: bool(received)) as watch:
+            watch = with_tensorboard(watch) if tensorboard else watch
+            yield _unfailing(watch, failures)
+        if failures:
+            raise failures[0]
+    except RunStopped as stop:
+        number = received[0] if received else signal.SIGTERM  # another process received it
+        if tells:
+            name = signal.Signals(number).name
+            complain(f"{name}: saved at {stop.position}; go on with `lll resume {stop.run}`", 0)
+        raise typer.Exit(128 + number) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unfailing(watch: Watch, failures: list[Exception]) -> Watch:
+    """``watch``, which after its first failure shows nothing any more."""
+
+    def calm(show: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            if not failures:
+                try:
+                    show(*arguments)
+                except Exception as error:  # whatever it is, hours of training matter more
+                    failures.append(error)
+
+        return call
+
+    return replace(
+        watch,
+        on_plan=calm(watch.on_plan),
+        on_step=calm(watch.on_step),
+        on_epoch=calm(watch.on_epoch),
+        on_encode=calm(watch.on_encode),
+    )
+
+
+@contextmanager
+def _display(quiet: bool, as_json: bool, should_stop: Callable[[], bool]) -> Iterator[Watch]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from lll.learn.loop import Watch
+
+    if as_json:
+        yield Watch(
+            on_plan=lambda prepared, run: _say_json_plan(prepared, run),
+            on_epoch=lambda metrics, seconds: say_json({"event": "epoch", **metrics, **seconds}),
+            should_stop=should_stop,
+        )
+        return
+    if quiet:
+        yield Watch(should_stop=should_stop)
+        return
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=console(), transient=True)
+    task = bar.add_task("")
+    total = 0
+
+    def on_plan(prepared: Prepared, run: Run) -> None:
+        nonlocal total
+        total = prepared.config.epochs
+        say_plan(prepared)
+        say(f"run      {run.path}")
+        if run.metrics:
+            say(f"resumed  after {len(run.metrics)} of {total} epochs")
+        bar.start()
+
+    def on_step(epoch: int, step: int, steps: int) -> None:
+        bar.update(task, description=f"epoch {epoch + 1}/{total}", completed=step, total=steps)
+
+    def on_epoch(metrics: dict[str, Any], seconds: dict[str, float]) -> None:
+        say(_epoch_line(metrics, seconds, total))
+        bar.reset(task)
+
+    try:
+        with encoding_bar("the frozen encoder", quiet=False) as on_encode:
+            yield Watch(on_plan, on_step, on_epoch, should_stop, on_encode or (lambda *_: None))
+    finally:
+        stop_bar(bar)
+
+
+def _epoch_line(metrics: dict[str, Any], seconds: dict[str, float], total: int) -> str:
+    losses = "  ".join(
+        f"{name.removesuffix('_loss')} {value:.3f}"
+        for name, value in metrics.items()
+        if name.endswith("_loss")
+    )
+    epoch = metrics["epoch"] + 1
+    return (
+        f"epoch {epoch:>{len(str(total))}}/{total}  {metrics['classes']} classes  "
+        f"{metrics['labels_known']} labels  {losses}  "
+        f"validation {percent(metrics['validation_accuracy'])}  "
+        f"test {percent(metrics['test_accuracy'])}  {seconds['seconds']:.1f} s"
+    )
+
+
+def _say_json_plan(prepared: Prepared, run: Run) -> None:
+    from lll.learn.prepare import plan_rows
+
+    say_json(
+        {
+            "event": "plan",
+            "run": str(run.path),
+            "data": asdict(prepared.facts),
+            "config": prepared.config.to_dict(),
+            "epochs": plan_rows(prepared),
+        }
+    )

@@ -1,0 +1,23 @@
+"""What a run remembers of its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Enough of a data set to predict without it and to know it again.
+
+    ``validation`` counts the images set aside, whether their label is known or not.
+    ``fingerprint`` is a hash of the ids and pixels of all images, ``labels`` one of their
+    labels ("" in runs of 0.1, whose fingerprint stood for both).
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: int
+    validation: int
+    test: int
+    fingerprint: str
+    labels: str = ""

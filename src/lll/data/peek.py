@@ -1,0 +1,81 @@
+"""How large the images of a source are, from a look at the first few."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+LOOKED_AT = 25  # images
+
+
+def typical_side(source: str | Path) -> int | None:
+    """The shorter side in pixels that the first images at the path ``source`` typically have.
+
+    None for a data set with a name, and where nothing can be told; whoever loads the data
+    says what is wrong with it.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        return None
+    with suppress(Exception):  # of damaged files; loading them says so
+        sides = list(islice(_sides(path), LOOKED_AT))
+        return int(median(sides)) if sides else None
+    return None
+
+
+def _sides(path: Path) -> Iterator[int]:
+    if path.suffix.lower() == ".npz":
+        yield from _sides_of_npz(path)
+    elif path.suffix.lower() == ".parquet" or any(path.rglob("*.parquet")):
+        file = path if path.is_file() else next(iter(sorted(path.rglob("*.parquet"))))
+        yield from _sides_of_parquet(file)
+    elif path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    yield from _side(io.BytesIO(member.read(2**20)))
+    else:
+        for folder, _, names in os.walk(path):
+            for name in sorted(names):
+                if not name.startswith(".") and (Path(folder) / name).is_file():
+                    yield from _side(Path(folder) / name)
+
+
+def _side(image: Any) -> Iterator[int]:
+    from PIL import Image
+
+    from lll.data.formats import FORMATS
+
+    with suppress(Exception), Image.open(image, formats=FORMATS) as opened:
+        yield min(opened.size)
+
+
+def _sides_of_parquet(path: Path) -> Iterator[int]:
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=LOOKED_AT):
+        for row in batch.to_pylist():
+            for cell in row.values():
+                content = cell.get("bytes") if isinstance(cell, dict) else cell
+                if isinstance(content, bytes):
+                    yield from _side(io.BytesIO(content))
+
+
+def _sides_of_npz(path: Path) -> Iterator[int]:
+    from numpy.lib import format as npy
+
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                version = npy.read_magic(member)
+                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape = read(member)[0]
+                if len(shape) in (3, 4) and "image" in name:
+                    yield min(shape[1:3])

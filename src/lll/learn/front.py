@@ -1,0 +1,42 @@
+"""The frozen encoder in front of a learner, for runs that learn on features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lll.config import RunConfig
+from lll.data.imageset import ImageSet
+from lll.learn.features import Features, Progress, features_of
+from lll.nets.frozen import Frozen, freeze, frozen_encoder
+
+
+def front_of(
+    config: RunConfig, device: torch.device, encoder: nn.Module | None = None
+) -> Frozen | None:
+    """The frozen encoder of ``config`` on ``device``, or None where images are learned on.
+
+    ``encoder`` is the caller's own, if it was trained with one.
+    """
+    if not config.freeze:
+        return None
+    if encoder is not None:
+        return freeze(encoder, config.encoder, config.image_size, device=device)
+    weights = None if config.weights is None else Path(config.weights)
+    return frozen_encoder(config.encoder, config.image_size, weights, device=device)
+
+
+def features_in_order(
+    parts: list[ImageSet],
+    front: Frozen,
+    views: int,
+    cache: Path | None,
+    progress: Progress | None,
+) -> list[Features]:
+    """Features of several sets of images; of the first one ``views`` augmented views too."""
+    return [
+        features_of(part, front, views=0 if at else views, cache=cache, progress=progress)
+        for at, part in enumerate(parts)
+    ]

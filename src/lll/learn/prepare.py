@@ -1,0 +1,293 @@
+"""From a configuration and a data set to everything that learning needs, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lll.config import RunConfig
+from lll.data.facts import DataFacts
+from lll.data.fingerprint import array_hash, fingerprint
+from lll.data.imageset import DataSet, ImageSet
+from lll.errors import UserError
+from lll.labels.events import (
+    UNLABELLED,
+    Known,
+    LabelEvent,
+    Replay,
+    Source,
+    new_events,
+    read_events,
+)
+from lll.labels.oracle import Oracle, order_of_classes, plan_to_choose
+from lll.labels.schedule import EpochPlan, plan_run
+from lll.labels.splits import set_aside
+from lll.learn.device import computes_in_bfloat16, pick_device
+from lll.learn.features import Progress
+from lll.learn.feeding import Inputs, Split, fits_on, place
+from lll.learn.front import features_in_order, front_of
+from lll.methods.batch import Views
+from lll.nets.frozen import Frozen
+from lll.ranks import ALONE, Ranks
+from lll.views.features import FeatureViews
+from lll.views.geometric import Strength
+from lll.views.images import ImageViews
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to start: what it will do, and the data it will do it on.
+
+    ``train``, ``validation`` and ``test`` are disjoint. ``ids`` [n] are those of ``train``,
+    and ``labels`` says what is known of them when; so do ``validation_ids`` and ``choosing``
+    for the images set aside, of which ``validation`` holds those whose label is known by the
+    last epoch. With a frozen encoder in ``front`` the inputs are its features, and
+    ``cached_views`` [v, n, d] those of augmented views of ``train``. ``stages`` counts the
+    stages of the method; the first takes ``first_epochs``.
+    """
+
+    config: RunConfig
+    device: torch.device
+    ranks: Ranks
+    bfloat16: bool
+    facts: DataFacts
+    plan: tuple[EpochPlan, ...]
+    class_order: tuple[int, ...]
+    labels: Source
+    choosing: Source
+    ids: NDArray[np.str_]
+    validation_ids: NDArray[np.str_]
+    train: Split
+    validation: Split
+    test: Split
+    front: Frozen | None
+    cached_views: torch.Tensor | None
+    stages: int
+    first_epochs: int
+
+    def stage(self, epoch: int) -> int:
+        """Which of the method's stages ``epoch`` belongs to."""
+        return 0 if epoch < self.first_epochs else self.stages - 1
+
+    def rates(self, epoch: int) -> Mapping[str, float]:
+        """The learning rate of each optimizer at ``epoch``."""
+        plan = self.plan[epoch]
+        return {"contrastive": plan.contrastive_rate, "probe": plan.probe_rate}
+
+    def new_events(self, epoch: int) -> list[LabelEvent]:
+        """The labels that become known at ``epoch``, to train and to choose with."""
+        return [
+            *new_events(self.labels, self.ids, epoch, "schedule"),
+            *new_events(self.choosing, self.validation_ids, epoch, "validation"),
+        ]
+
+    def views(self, generator: torch.Generator) -> Views:
+        """The views of the training rows, drawn from ``generator``."""
+        if self.cached_views is not None:
+            return FeatureViews(self.cached_views, generator)
+        return self.image_views(generator)
+
+    def image_views(self, generator: torch.Generator) -> ImageViews:
+        """The views of images, drawn from ``generator``."""
+        c = self.config
+        return ImageViews(
+            Strength(c.weak_min_area, c.weak_brightness, c.weak_jitter, c.flip),
+            Strength(c.strong_min_area, c.strong_brightness, c.strong_jitter, c.flip),
+            generator,
+        )
+
+
+def plan_rows(prepared: Prepared) -> list[dict[str, Any]]:
+    """The plan as one dictionary per epoch: what is known when, and the learning rates."""
+    stages = prepared.config.how.stages(prepared.config.options)
+    return [
+        {
+            **known_figures(prepared, epoch),
+            "label_rate": _share(prepared.labels.at(epoch)),
+            "steps": [step.name for step in stages[prepared.stage(epoch)]],
+        }
+        for epoch in range(prepared.config.epochs)
+    ]
+
+
+def known_figures(prepared: Prepared, epoch: int) -> dict[str, Any]:
+    """What is known at ``epoch``, in numbers, and the learning rates."""
+    plan, known = prepared.plan[epoch], prepared.labels.at(epoch)
+    return {
+        "epoch": epoch,
+        "classes": len(known.classes),
+        "labels_known": len(known.labelled),
+        "labels_to_choose": len(prepared.choosing.at(epoch).labelled),
+        "unlabelled": len(known.unlabelled),
+        "contrastive_rate": plan.contrastive_rate,
+        "probe_rate": plan.probe_rate,
+    }
+
+
+def _share(known: Known) -> float:
+    return len(known.labelled) / max(len(known.labelled) + len(known.unlabelled), 1)
+
+
+def prepare(
+    config: RunConfig,
+    data: DataSet,
+    ranks: Ranks = ALONE,
+    *,
+    encoder: nn.Module | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Check ``config`` against ``data`` and lay out the run; nothing is written.
+
+    With several ``ranks`` it is their run together, each on its own device. Raises
+    UserError for an unusable device, more classes than the data has, and for data without
+    a training image or without a label. With a frozen encoder (``encoder`` is the caller's own)
+    the images are encoded here, or found in the ``cache``; ``progress`` is told how far.
+    """
+    device = pick_device(config.device, ranks)
+    if not len(data.train):
+        raise UserError(f"data {data.name!r} has no training images")
+    plan = plan_run(
+        epochs=config.epochs,
+        class_count=len(data.class_names),
+        classes=config.classes,
+        labels=config.labels,
+        contrastive_rate=config.contrastive_rate,
+        probe_rate=config.probe_rate,
+    )
+    class_order = order_of_classes(config.class_order, data.class_names, config.seed)
+    events = _events(config, data)
+    train, validation = _parted(config, data, events)
+    labels, choosing = _sources(config, train, validation, class_order, plan, events)
+    validated = validation.take(choosing.at(config.epochs - 1).labelled)
+    front = front_of(config, device, encoder)
+    parts = [train, validated, data.test]
+    if front is None:
+        fits = fits_on(device, sum(part.images.nbytes for part in parts))
+        inputs, cached_views = [place(part.images, device, fits=fits) for part in parts], None
+    else:
+        inputs, cached_views = _features(parts, front, config, ranks, cache, progress)
+    splits = [Split(one, part.labels) for one, part in zip(inputs, parts, strict=True)]
+    return Prepared(
+        config=config,
+        device=device,
+        ranks=ranks,
+        bfloat16=computes_in_bfloat16(config.precision, device),
+        facts=_facts(data, train, validation),
+        plan=tuple(plan),
+        class_order=class_order,
+        labels=labels,
+        choosing=choosing,
+        ids=train.ids,
+        validation_ids=validation.ids,
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2],
+        front=front,
+        cached_views=cached_views,
+        stages=len(config.how.stages(config.options)),
+        first_epochs=config.how.first_epochs(config.options),
+    )
+
+
+def _features(
+    parts: list[ImageSet],
+    front: Frozen,
+    config: RunConfig,
+    ranks: Ranks,
+    cache: Path | None,
+    progress: Progress | None,
+) -> tuple[list[Inputs], torch.Tensor]:
+    """Features of every part on the device, and the cached views [v, n, d] of the first."""
+    views = config.feature_views if config.how.fit is None else 0
+    if ranks.rank:
+        ranks.wait()  # the first encodes and keeps, the others find
+    found = features_in_order(parts, front, views, cache, progress)
+    if not ranks.rank:
+        ranks.wait()
+    inputs: list[Inputs] = [_on(features.base, front.device) for features in found]
+    seen = [_on(view, front.device) for view in found[0].views]
+    return inputs, torch.stack(seen) if seen else inputs[0][:0][None][:0]
+
+
+def _on(features: NDArray[np.float16], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.array(features)).to(device)
+
+
+def _facts(data: DataSet, train: ImageSet, validation: ImageSet) -> DataFacts:
+    return DataFacts(
+        name=data.name,
+        class_names=data.class_names,
+        train=len(train),
+        validation=len(validation),
+        test=len(data.test),
+        fingerprint=data.fingerprint or fingerprint(data),
+        labels=array_hash(*(part.labels for part in data.parts.values())),
+    )
+
+
+def _events(config: RunConfig, data: DataSet) -> list[LabelEvent] | None:
+    if config.label_events is None:
+        return None
+    events = read_events(Path(config.label_events), data.class_names)
+    if not set(data.train.ids.tolist()) & {event.id for event in events}:
+        raise UserError(
+            f"{config.label_events}: no event is about a training image of {data.name!r}: "
+            "ids must be those of the data"
+        )
+    return events
+
+
+def check_one_class(config: RunConfig, data: DataSet) -> None:
+    """UserError for data of one class, on which nothing can be wrong, unless it is asked for."""
+    if len(data.class_names) == 1 and not (config.classes.low == 1 == config.classes.high):
+        raise UserError(
+            f"data {data.name!r} has one class only, {data.class_names[0]!r}: check its folders or"
+            " labels with `lll data info`; to train on one class say so with --classes 1"
+        )
+
+
+def _parted(
+    config: RunConfig, data: DataSet, events: list[LabelEvent] | None
+) -> tuple[ImageSet, ImageSet]:
+    """Training and validation images: as the events say, as the data gives, or by a share."""
+    train = data.train
+    if events is not None:
+        aside = np.isin(train.ids, [e.id for e in events if e.origin == "validation"])
+        return train.take(~aside), train.take(aside)
+    if not (train.labels != UNLABELLED).any():
+        raise UserError(f"data {config.data!r} has no labelled training image: label one at least")
+    if data.validation is not None:
+        return train, data.validation
+    aside = set_aside(train.ids, train.labels, config.validation_share, config.seed, "validation")
+    return train.take(~aside), train.take(aside)
+
+
+def _sources(
+    config: RunConfig,
+    train: ImageSet,
+    validation: ImageSet,
+    class_order: tuple[int, ...],
+    plan: list[EpochPlan],
+    events: list[LabelEvent] | None,
+) -> tuple[Source, Source]:
+    """Who says which training labels are known when, and which validation labels."""
+    if events is not None:
+        return Replay.of(train.ids, events), Replay.of(validation.ids, events)
+    scale = len(validation) / len(train)
+    to_choose = plan_to_choose(plan, scale)
+    if config.validation_labels == "all":
+        count = len(class_order)
+        to_choose = tuple(replace(e, classes=count, labels=1.0, per_class=False) for e in plan)
+    pool, seed = config.unlabelled_pool, config.seed
+    return (
+        Oracle.of(train.ids, train.labels, class_order, plan, pool, seed),
+        Oracle.of(validation.ids, validation.labels, class_order, to_choose, pool, seed),
+    )

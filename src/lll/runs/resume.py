@@ -1,0 +1,102 @@
+"""Go on with a run from a checkpoint, to the same end."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from lll.data.imageset import DataSet
+from lll.errors import UserError
+from lll.learn.learner import Learner
+from lll.learn.loop import Progress, Watch
+from lll.learn.prepare import Prepared, prepare
+from lll.ranks import ALONE, Ranks
+from lll.runs.checkpoint import Checkpoint, load_checkpoint
+from lll.runs.record import Run, check_same_config, load_run
+from lll.runs.state import check_optimizers
+from lll.runs.train import agreed, begin, carry_on, data_of, snapshot, writes
+from lll.runs.writer import reopened
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: DataSet | None = None,
+    encoder: nn.Module | None = None,
+    checkpoint: str = "latest",
+    watch: Watch | None = None,
+    ranks: Ranks = ALONE,
+    cache: Path | None = None,
+) -> Run:
+    """Go on with the run in folder ``path`` from its latest checkpoint, to the same end.
+
+    ``data``, ``encoder`` and ``cache`` as in `train`, needed again if they were given there.
+    ``checkpoint`` names an earlier one to go back to. The number of ``ranks`` may be
+    another than before. Raises UserError if the checkpoint is
+    corrupt or of another configuration, or if the data has changed.
+    """
+    watch = watch or Watch()
+    with ExitStack() as held:
+        writer = held.enter_context(reopened(Path(path))) if writes(ranks) else None
+        run = writer.run if writer else load_run(path)
+        saved = load_checkpoint(run.path, checkpoint)
+        if saved is not None:
+            check_same_config(run, saved.config)
+        elif checkpoint != "latest" or run.metrics or run.config.from_run is not None:
+            # A run that ended before its first checkpoint begins again; others would lose much.
+            raise UserError(
+                f"{run.path}: no checkpoint {checkpoint!r} to go on from: begin anew, in another "
+                "folder or with --overwrite"
+            )
+        prepared = prepare(
+            run.config,
+            data or data_of(run.config, cache=cache),
+            ranks,
+            encoder=encoder,
+            cache=cache,
+            progress=watch.on_encode,
+        )
+        check_same_data(run, prepared)
+        learner, progress = begin(prepared, encoder), Progress()
+        if saved is not None:
+            _restore(prepared, learner, progress, saved, str(run.path))
+        ranks.wait()  # until all have read what the first may now change
+        if writer and saved is None:
+            writer.save(snapshot(learner, progress))
+        elif writer:
+            run = writer.go_on_from(progress.position)
+        run = agreed(ranks, run if writer else None)
+        return carry_on(prepared, learner, progress, run, writer, watch)
+
+
+def check_same_data(run: Run, prepared: Prepared) -> None:
+    """UserError if ``prepared`` stands on other data than ``run`` was trained on."""
+    facts = replace(prepared.facts, name=run.data.name)
+    if not run.data.labels:  # of 0.1: its hash is of another kind
+        facts = replace(facts, fingerprint=run.data.fingerprint, labels="")
+    if facts != run.data:
+        raise UserError(
+            f"data {run.config.data!r} is not what {run.path} was trained on: "
+            "its images, ids or labels have changed; begin a new run"
+        )
+
+
+def _restore(
+    prepared: Prepared, learner: Learner, progress: Progress, saved: Checkpoint, where: str
+) -> None:
+    learner.fill(saved.weights, where)
+    states = learner.own_states(saved.optimizers)
+    check_optimizers(learner.optimizers, states, where)
+    learner.load_optimizer_states(states)
+    progress.position, progress.seconds = saved.position, saved.seconds
+    # The stage of the last step that was taken; a later one is yet to begin.
+    done = saved.position.epoch - (0 if saved.position.step else 1)
+    learner.stage = prepared.stage(done) if done >= 0 else 0
+    # What was saved is the sum over ranks, so one of them alone contributes it.
+    part = 1 if writes(prepared.ranks) else 0
+    progress.trace = {
+        name: list(part * values.to(prepared.device)) for name, values in saved.trace.items()
+    }
