@@ -135,7 +135,7 @@ def test_fewer_images_than_clusters(tmp_path):
         plot(run, ["pca-2d"], data=data)
 
 
-@pytest.mark.parametrize(("value", "said"), [(float("nan"), "NaN"), (0.0, "collapsed")])
+@pytest.mark.parametrize(("value", "said"), [(float("inf"), "NaN"), (0.0, "collapsed")])
 def test_unusable_encodings(tmp_path, value, said):
     data = tiny_data()
     run = train(tiny_config(epochs=1), tmp_path / "run", data=data)
