@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -42,6 +43,7 @@ def out_of_memory(error: BaseException) -> bool:
     said = str(error).lower()
     return (
         isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or "out of memory" in said  # CUDA, Pillow
         or "can't allocate memory" in said  # torch on a CPU, for which it has no class
     )

@@ -22,6 +22,7 @@ from lll.config import read_toml
 from lll.data import load_data
 from lll.data.decoding import UnreadableError, attempt, calm
 from lll.data.formats import FORMATS
+from lll.labels.events import read_events
 
 FEW, MANY = 60, 3000
 SECONDS = 30  # for one file: more is a hang
@@ -161,6 +162,10 @@ def check_tables(folder: Path, count: int) -> None:
             (folder / name).write_bytes(mutate(data, rng))
             read_or_refused(lambda: load_data(folder, image_size=8, cache=folder.parent / "cache"))
         (folder / name).unlink()
+    path = folder / "events.csv"
+    for rng in each_seed("events", count):
+        path.write_bytes(mutate(b"id,label,epoch,origin\n0.png,a,0,\n'=1,b,12,person\n", rng))
+        read_or_refused(lambda: read_events(path, ("a", "b")))
 
 
 def check_toml(path: Path, count: int) -> None:

@@ -17,7 +17,7 @@ from lll.cli import compare, data, embed, encoders, evaluate, export, plot, pred
 from lll.cli.flags import with_config_flags
 from lll.cli.signals import Interrupted, interrupting
 from lll.cli.terminal import NOT_WRITTEN, complain, let_go, say_warnings, use_any_encoding
-from lll.errors import UserError
+from lll.errors import UserError, one_line, out_of_memory
 from lll.learn.memory import keep_freed_memory
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -88,6 +88,9 @@ def _code_of(error: BaseException) -> int:
         return complain(f"{message} (see `lll --help`)", 2) if message else 2
     if isinstance(error, BrokenPipeError):
         return 128 + 13  # as a program that SIGPIPE ends
+    if out_of_memory(error):
+        reason = one_line(str(error)) or type(error).__name__
+        return complain(f"too little memory: free some, or ask for less at a time ({reason})", 2)
     if isinstance(error, OSError):
         return complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 2)
     raise error

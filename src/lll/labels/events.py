@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.errors import UserError, nearest
+from lll.words import cell_text
 
 UNLABELLED = -1
 COLUMNS = ("id", "label", "epoch", "origin")
@@ -118,9 +120,11 @@ def read_events(path: Path, class_names: Sequence[str]) -> list[LabelEvent]:
 
 
 def _event(row: dict[str, str], index: dict[str, int], path: Path, line: int) -> LabelEvent:
-    label, epoch = str(row["label"]), str(row["epoch"])
+    name, label, epoch, origin = (cell_text(row.get(column) or "") for column in COLUMNS)
+    if not name:
+        raise UserError(f"{path}, line {line}: no id: write that of an image")
     if label not in index:
         raise UserError(f"{path}, line {line}: unknown class {label!r}: {nearest(label, index)}")
-    if not epoch.isdecimal():
+    if not re.fullmatch("[0-9]{1,9}", epoch):
         raise UserError(f"{path}, line {line}: epoch {epoch!r}: write a whole number from 0 up")
-    return LabelEvent(str(row["id"]), index[label], int(epoch), row.get("origin") or "import")
+    return LabelEvent(name, index[label], int(epoch), origin or "import")
