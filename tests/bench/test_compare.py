@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
+from tests.processes import assert_latest_is_whole, one_line, shared_nursery
 from tests.tiny import tiny_data
 
 from lll import train
@@ -186,3 +188,44 @@ def test_the_picture_has_a_line_for_each_title_and_a_band_where_there_is_a_sprea
     (band,) = axes.collections
     box = band.get_datalim(axes.transData)
     assert (box.y0, box.y1) == pytest.approx((0.1, 0.7))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_children_end_with_their_parent_and_the_same_command_goes_on(sweep_file, tmp_path, number):
+    sweep_file.write_text(sweep_file.read_text().replace("epochs = 2", "epochs = 40"))
+    command = "compare", sweep_file, "--out", tmp_path / "out", "--processes", 2
+    runs = [tmp_path / "out" / f"{method}-2_class-seed0" for method in ("baseline", "gradual")]
+    child = shared_nursery().start(*command)
+    for run in runs:
+        wait_until(lambda run=run: (run / "metrics.jsonl").exists() and load_run(run).metrics)
+    children = [int((run / ".lll.lock").read_text().split()[0]) for run in runs]
+    child.kill(number)
+    ended = child.wait()
+    if number == signal.SIGKILL:
+        assert ended.code == -number
+    else:
+        assert ended.code == 128 + number
+        one_line(ended.err, "the same command goes on")
+    for pid in children:
+        wait_until(lambda pid=pid: not is_alive(pid))
+    for run in runs:
+        assert_latest_is_whole(run)
+        assert 0 < len(load_run(run).metrics) < 40
+    if number == signal.SIGKILL:
+        assert shared_nursery().run(*command).code == 0
+        assert all(load_run(run).finished for run in runs)
+
+
+def wait_until(holds, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid):
+    """Whether a process runs; one that ended and that nobody waits for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

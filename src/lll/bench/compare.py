@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,11 +21,13 @@ import numpy as np
 from lll.config import RunConfig, differing, read_toml
 from lll.errors import UserError, nearest
 from lll.runs.files import AGAIN, says_when_full, write_whole
+from lll.runs.lock import LOCK, locked
 from lll.runs.record import Run, load_run
 from lll.runs.train import check_names
 from lll.words import NOTHING, decimal, percent, points
 
 _KEYS = ("data", "methods", "schedules", "labels", "seeds", "reference", "settings")
+PATIENCE = 30.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -92,66 +95,74 @@ def run_sweep(
 ) -> None:
     """Run what is not finished, at most ``processes`` at once, each in a process of its own.
 
-    A finished run is left alone, a broken one is resumed, and Ctrl-C lets every run save
-    itself, so that the same call goes on later. Raises UserError if a folder holds a run of
-    another configuration, and after all others are done if a run failed.
+    A finished run is kept and a broken one resumed. When this process is interrupted or ends,
+    however it ends, every run saves itself, so that the same call goes on later. Raises
+    UserError if a folder holds a run of another configuration, and after all others are done
+    if a run failed.
     """
     todo = [job for job in sweep.jobs if not _finished(job)]
     say(f"{len(sweep.jobs)} runs, {len(sweep.jobs) - len(todo)} finished already")
     runner = _Runner(threads=max(1, (os.cpu_count() or 1) // processes), say=say)
-    with ThreadPoolExecutor(processes) as pool:
+    with ThreadPoolExecutor(processes) as pool, closing(runner):
         futures = [pool.submit(runner.run, job) for job in todo]
-        try:
-            failures = [failure for future in futures if (failure := future.result())]
-        except KeyboardInterrupt:
-            runner.stop()
-            raise
+        failures = [failure for future in futures if (failure := future.result())]
     if failures:
         raise UserError(f"{len(failures)} of {len(todo)} runs failed, the first: {failures[0]}")
 
 
 class _Runner:
-    """Runs jobs as processes, and can end them all."""
+    """Runs jobs as processes that end when it is closed, and when this process ends."""
 
     def __init__(self, threads: int, say: Callable[[str], None]) -> None:
         self._environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         self._say = say
-        self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._children: set[subprocess.Popen[str]] = set()
+        self._lock, self._closed = threading.Lock(), False
+        # Nothing is ever written: children read the end of it when our end is closed.
+        self._theirs, self._ours = os.pipe()
 
     def run(self, job: Job) -> str | None:
         """Train or resume one job; what went wrong, or None."""
+        self._wait_for_earlier(job.out)
         with self._lock:
-            if self._stopping.is_set():
+            if self._closed:
                 return None
-            child = subprocess.Popen(
-                [sys.executable, "-m", "lll", *_command(job)],
-                env=self._environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                # Ctrl-C is passed on by `stop`, once, instead of reaching the child directly.
-                start_new_session=True,
-            )
-            self._children.add(child)
-        error = child.communicate()[1].strip()
-        with self._lock:
-            self._children.discard(child)
+            child = self._start(_command(job))
+        error = child.communicate()[1].strip().splitlines() or [f"exit code {child.returncode}"]
         if child.returncode == 0:
             accuracy = load_run(job.out).result["test_accuracy_final"]
             self._say(f"{job.out.name}: test accuracy {percent(accuracy)}")
             return None
-        if self._stopping.is_set():
-            return None
-        return f"{job.out.name}: {error.splitlines()[-1] if error else child.returncode}"
+        return None if self._closed else f"{job.out.name}: {error[-1]}"
 
-    def stop(self) -> None:
+    def _start(self, command: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lll.cli.child", *command],
+            env=self._environment,
+            stdin=self._theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+            # What a terminal sends reaches us alone, and through `close` the children, once.
+            start_new_session=True,
+        )
+
+    def _wait_for_earlier(self, out: Path) -> None:
+        """Wait until a run of an earlier sweep, which was killed, is saved too."""
+        until = time.monotonic() + PATIENCE
+        while (out / LOCK).exists() and not self._closed and time.monotonic() < until:
+            try:
+                with locked(out):
+                    return
+            except UserError:  # after a while that of the run itself, which is reported
+                time.sleep(0.1)
+
+    def close(self) -> None:
         """Let every child save itself and end."""
         with self._lock:
-            self._stopping.set()
-            for child in self._children:
-                child.send_signal(signal.SIGINT)
+            self._closed = True
+            os.close(self._ours)
+            os.close(self._theirs)
 
 
 def tabulate(sweep: Sweep) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import typer
 
 from lll.cli.flags import Json
 from lll.cli.signals import Interrupted
-from lll.cli.terminal import complain, say, say_json, say_table
+from lll.cli.terminal import calm, complain, say, say_json, say_table
 
 TITLE = "Test accuracy in %: mean ± std over n seeds; paired difference with 95% interval"
 
@@ -44,14 +44,18 @@ def compare(
 
     out = out or Path("runs") / sweep_file.stem
     sweep = read_sweep(sweep_file, out)
+    failures: list[Exception] = []
+    progress = calm(lambda line: say(line, err=as_json), failures)
     try:
-        run_sweep(sweep, processes=processes, say=lambda line: say(line, err=as_json))
+        run_sweep(sweep, processes=processes, say=progress)
     except Interrupted as error:
         line = "interrupted: every run is saved, and the same command goes on"
         raise typer.Exit(complain(line, 128 + error.number)) from None
     rows = tabulate(sweep)
     write_comparison(out, rows, sweep.reference)
     save(comparison(curves(sweep)), out / "accuracy-by-labels")
+    if failures:
+        raise failures[0]
     if as_json:
         for row in rows:
             say_json(row)

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +117,19 @@ def plain(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(visible(text), style)
+
+
+def calm(show: Callable[..., None], failures: list[Exception]) -> Callable[..., None]:
+    """``show``, which never fails: after the first of ``failures`` it shows nothing any more."""
+
+    def call(*arguments: Any) -> None:
+        if not failures:
+            try:
+                show(*arguments)
+            except Exception as error:  # whatever it is, hours of training matter more
+                failures.append(error)
+
+    return call
 
 
 def _print(text: str, err: bool = False) -> None:

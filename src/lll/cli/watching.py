@@ -14,7 +14,7 @@ import typer
 from lll.cli.loading import encoding_bar
 from lll.cli.show import say_plan
 from lll.cli.signals import stop_signals
-from lll.cli.terminal import complain, console, say, say_json, stop_bar
+from lll.cli.terminal import calm, complain, console, say, say_json, stop_bar
 from lll.words import percent
 
 if TYPE_CHECKING:
@@ -63,23 +63,12 @@ def watching(
 
 def _unfailing(watch: Watch, failures: list[Exception]) -> Watch:
     """``watch``, which after its first failure shows nothing any more."""
-
-    def calm(show: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: Any) -> None:
-            if not failures:
-                try:
-                    show(*arguments)
-                except Exception as error:  # whatever it is, hours of training matter more
-                    failures.append(error)
-
-        return call
-
     return replace(
         watch,
-        on_plan=calm(watch.on_plan),
-        on_step=calm(watch.on_step),
-        on_epoch=calm(watch.on_epoch),
-        on_encode=calm(watch.on_encode),
+        on_plan=calm(watch.on_plan, failures),
+        on_step=calm(watch.on_step, failures),
+        on_epoch=calm(watch.on_epoch, failures),
+        on_encode=calm(watch.on_encode, failures),
     )
 
 
