@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 NOTHING = "–"
 """What stands for a value that there is none of."""
@@ -85,6 +85,18 @@ def listed(names: Iterable[object], most: int | None = None) -> str:
     if most is None or len(texts) <= most:
         return ", ".join(texts)
     return f"{', '.join(texts[:most])} and {count(len(texts) - most)} more"
+
+
+def reasons(missing: Mapping[str, str]) -> list[str]:
+    """One line for each reason: the names in ``missing`` that have it, and the reason.
+
+    >>> reasons({"umap": "needs 16 images", "views": "no data", "pca": "needs 16 images"})
+    ['umap, pca: needs 16 images', 'views: no data']
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        names.setdefault(reason, []).append(name)
+    return [f"{listed(group)}: {reason}" for reason, group in names.items()]
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:

@@ -9,7 +9,7 @@ import typer
 from lll.cli.flags import Cache, Json, RunFolder
 from lll.cli.loading import load_with_bar
 from lll.cli.terminal import plain, say, say_json, say_table, working
-from lll.words import NOTHING, count, decimal, percent, points
+from lll.words import NOTHING, count, decimal, percent, points, reasons
 
 MATRIX_CLASSES = 12  # more do not fit 80 columns
 COURSE_ROWS = 12
@@ -47,6 +47,8 @@ def say_figures(figures: dict[str, Any]) -> None:
         _say_confusion(figures)
     _say_latent(figures)
     _say_course(figures["course"])
+    for line in reasons(figures["missing"]):
+        say(f"left out: {line}")
 
 
 def _say_accuracy(figures: dict[str, Any]) -> None:

@@ -43,7 +43,9 @@ def k_means(points: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np
     clusters empty. Raises UserError for fewer points than clusters.
     """
     if len(points) < clusters:
-        raise UserError(f"{clusters} clusters need {clusters} test images, here are {len(points)}")
+        raise UserError(
+            f"k-means with {clusters} clusters needs as many images (found {len(points)})"
+        )
     with warnings.catch_warnings():
         # Collapsed encodings have fewer distinct points: the figures below say so.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from lll.errors import UserError
+from lll.metrics.points import check_classes
 
 
 def neighbour_accuracy(
@@ -22,7 +23,8 @@ def neighbour_accuracy(
 
     Each neighbour has one vote; a tie goes to the class with the lower index. Distance is
     Euclidean on the encodings as they are, as in k-means and in the silhouette. Labels [n]
-    and [m] are all 0 or more. Raises UserError for fewer than k training points.
+    and [m] are all 0 or more. Raises UserError for fewer than k training points, and for no
+    test point.
 
     Source: Cover and Hart 1967, "Nearest neighbor pattern classification"; as a figure of an
     encoder, Wu et al. 2018, "Unsupervised feature learning via non-parametric instance
@@ -30,9 +32,8 @@ def neighbour_accuracy(
     """
     most = max(ks)
     if len(train) < most:
-        raise UserError(
-            f"{most} nearest neighbours need {most} labelled training images, here are {len(train)}"
-        )
+        raise UserError(f"needs {most} labelled training images (found {len(train)})")
+    check_classes(test_labels, "labelled test images", 1)
     search = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(train)
     near = train_labels[search.kneighbors(test, return_distance=False)]
     return {k: float(np.mean(_vote(near[:, :k]) == test_labels)) for k in ks}

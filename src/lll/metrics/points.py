@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.errors import UserError
+from lll.words import count
 
 
 def check_finite(points: NDArray[np.floating[Any]], whose: str) -> None:
@@ -18,3 +19,10 @@ def check_finite(points: NDArray[np.floating[Any]], whose: str) -> None:
             f"{whose}: {bad} of {len(points)} hold NaN or infinity: "
             "choose an earlier checkpoint, or train anew with a lower learning rate"
         )
+
+
+def check_classes(labels: NDArray[np.int64], whose: str, least: int) -> None:
+    """UserError unless ``labels`` [n] are of ``least`` classes or more."""
+    found = len(np.unique(labels))
+    if found < least:
+        raise UserError(f"needs {whose} of {count(least, 'class', 'classes')} (found {found})")

@@ -43,19 +43,21 @@ def mean_forgetting(per_class: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def area_under_labels(labels_known: Sequence[int], accuracies: Sequence[float]) -> float | None:
+def area_under_labels(
+    labels_known: Sequence[int], accuracies: Sequence[float | None]
+) -> float | None:
     """Area under accuracy against labels known, divided by the range of labels: in [0, 1].
 
     One point per epoch, in order, joined by straight lines (trapezoids): the mean accuracy
     over the labels as they arrived. Epochs that bring no label have no width. None if no
-    label arrived after the first epoch.
+    label arrived after the first epoch, and where an accuracy is missing.
 
     Source: the area under the learning curve, as in Guyon et al. 2011, "Results of the active
     learning challenge", but on a linear axis of labels and without rescaling by chance.
     """
     labels, shares = np.asarray(labels_known, float), np.asarray(accuracies, float)
     width = labels[-1] - labels[0]
-    if width <= 0:
+    if width <= 0 or np.isnan(shares).any():
         return None
     area = np.sum(np.diff(labels) * (shares[:-1] + shares[1:]) / 2)
     return float(area / width)

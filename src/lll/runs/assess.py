@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from lll.learn.feeding import Split
 from lll.learn.learner import Learner
 from lll.learn.prepare import Prepared, prepare
 from lll.metrics.accuracy import accuracy, confusion
-from lll.metrics.clusters import SILHOUETTE_MOST, agreement, k_means, silhouette
+from lll.metrics.clusters import SILHOUETTE_MOST, Agreement, agreement, k_means, silhouette
 from lll.metrics.linear_probe import linear_probe_accuracy
 from lll.metrics.neighbours import neighbour_accuracy
-from lll.metrics.points import check_finite
+from lll.metrics.points import check_classes, check_finite
 from lll.metrics.progress import area_under_labels, forgetting_per_class, mean_forgetting
 from lll.runs.checkpoint import Position, load_checkpoint
 from lll.runs.files import write_whole
@@ -29,7 +30,12 @@ from lll.runs.record import Run, load_run
 from lll.runs.resume import check_same_data
 from lll.runs.train import data_of
 from lll.seeding import derive, numpy_generator
+from lll.words import listed
 
+T = TypeVar("T")
+Points, Classes = NDArray[np.float32], NDArray[np.int64]
+Sides = tuple[Points, Classes, Points, Classes]
+"""Encodings [n, d] and classes [n] of training images, then of test images."""
 KS = (5, 20)
 TRAIN_MOST = 50_000
 """Training images that the linear probe and the neighbours look at."""
@@ -47,13 +53,13 @@ def evaluate(
 
     Figures of the network are those of ``checkpoint``: ``latest`` is the final epoch,
     ``chosen`` the one chosen on validation. Shares are in [0, 1], and None where there is
-    nothing to measure. Linear probe and neighbours are fitted to the labelled training
+    nothing to measure; ``missing`` says why for each figure that cannot be had. Linear probe and neighbours are fitted to the labelled training
     images, validation left out (``TRAIN_MOST`` at most, drawn by the run's seed), and scored
     on the test images, on which k-means and silhouettes also stand. ``data`` and ``encoder``
     as in `lll.train`, needed if they were given there. Nothing is written.
 
-    Raises UserError for a run that is not finished, without a checkpoint or on other data;
-    for one class, and for too few test or training images; for encodings that are NaN.
+    Raises UserError for a run that is not finished, without a checkpoint or on other data, and
+    for encodings that are NaN.
 
     >>> import tempfile
     >>> from lll import RunConfig, train
@@ -69,10 +75,13 @@ def evaluate(
     config = run.config.model_copy(update={"device": "auto"})
     prepared = prepare(config, data or data_of(config))
     check_same_data(run, prepared)
-    test = _labelled_test(prepared)
+    test = _take(prepared.test, np.flatnonzero(prepared.test.truth >= 0))
     learner = load_learner(run, encoder=encoder, checkpoint=str(position), device=prepared.device)
     train = _train_sample(prepared)
     encoded = _encode(run, learner, train, "training"), _encode(run, learner, test, "test")
+    missing: dict[str, str] = {}
+    if not len(test.truth):
+        missing["test accuracy"] = "needs test images with a label (found 0)"
     return {
         "run": str(run.path),
         "method": config.title,
@@ -81,8 +90,9 @@ def evaluate(
         "class_names": list(prepared.facts.class_names),
         "images": {"train": len(train.truth), "test": len(test.truth)},
         "accuracy": _accuracy_figures(run, prepared, position, encoded[1], test.truth),
-        "latent": _latent_figures(prepared, encoded, (train.truth, test.truth)),
-        "course": _course_figures(run, prepared),
+        "latent": _latent_figures(prepared, encoded, (train.truth, test.truth), missing),
+        "course": _course_figures(run, prepared, missing),
+        "missing": missing,
     }
 
 
@@ -112,25 +122,6 @@ def _position(run: Run, checkpoint: str) -> Position:
     return saved.position
 
 
-def _labelled_test(prepared: Prepared) -> Split:
-    """The test images that have a label; UserError if figures cannot be told from them."""
-    name, names = prepared.facts.name, prepared.facts.class_names
-    if len(names) < 2:
-        raise UserError(
-            f"data {name!r} has one class only, {names[0]!r}: there is none to tell it from"
-        )
-    test = _take(prepared.test, np.flatnonzero(prepared.test.truth >= 0))
-    shown = np.unique(test.truth)
-    if len(shown) == 0:
-        raise UserError(f"data {name!r} has no test image with a label: there is nothing to score")
-    if len(shown) == 1:
-        raise UserError(
-            f"data {name!r} has test images of one class only, {names[shown[0]]!r}: "
-            "add some of the others"
-        )
-    return test
-
-
 def _train_sample(prepared: Prepared) -> Split:
     """The labelled training images, or ``TRAIN_MOST`` of them."""
     at = np.flatnonzero(prepared.train.truth >= 0)
@@ -145,6 +136,9 @@ def _take(split: Split, at: NDArray[np.intp]) -> Split:
 
 
 def _encode(run: Run, learner: Learner, split: Split, what: str) -> Encoded:
+    if not len(split.truth):
+        nothing = np.empty((0, len(run.data.class_names)), dtype=np.float32)
+        return Encoded(nothing, nothing)
     encoded = encode(learner, split.inputs)
     check_finite(encoded.encodings, f"{run.path}: encodings of {what} images")
     check_finite(encoded.probabilities, f"{run.path}: probabilities of {what} images")
@@ -173,30 +167,90 @@ def _accuracy_figures(
     }
 
 
+def _had(missing: dict[str, str], name: str, figure: Callable[[], T]) -> T | None:
+    """``figure()``; None, with the reason in ``missing``, if it cannot be had."""
+    try:
+        return figure()
+    except UserError as error:
+        missing[name] = str(error)
+        return None
+
+
 def _latent_figures(
     prepared: Prepared,
     encoded: tuple[Encoded, Encoded],
     labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    missing: dict[str, str],
 ) -> dict[str, Any]:
     """Figures of the encodings of training and test images."""
-    seed, clusters = prepared.config.seed, len(prepared.facts.class_names)
     (train, test), (train_labels, test_labels) = (e.encodings for e in encoded), labels
-    found = k_means(test, clusters, derive(seed, "evaluate", "kmeans"))
-    neighbours = neighbour_accuracy(train, train_labels, test, test_labels, KS)
-    drawn = derive(seed, "evaluate", "silhouette")
+    sides = train, train_labels, test, test_labels
     return {
-        "linear_probe": linear_probe_accuracy(train, train_labels, test, test_labels),
-        "knn": {str(k): share for k, share in neighbours.items()},
-        "kmeans": {"clusters": clusters, **asdict(agreement(found, test_labels))},
-        "silhouette": {
-            "images": min(len(test), SILHOUETTE_MOST),
-            "true": silhouette(test, test_labels, drawn),
-            "kmeans": silhouette(test, found, drawn),
+        "linear_probe": _had(missing, "linear probe", lambda: linear_probe_accuracy(*sides)),
+        "knn": {
+            str(k): share
+            for ks in ([KS] if len(train) >= max(KS) else [(k,) for k in KS])
+            for k, share in _neighbour_figures(sides, ks, missing).items()
         },
+        **_cluster_figures(prepared, test, test_labels, missing),
     }
 
 
-def _course_figures(run: Run, prepared: Prepared) -> dict[str, Any]:
+def _neighbour_figures(
+    sides: Sides, ks: tuple[int, ...], missing: dict[str, str]
+) -> dict[int, float] | dict[int, None]:
+    name = listed(f"{k} nearest neighbours" for k in ks)
+    return _had(missing, name, lambda: neighbour_accuracy(*sides, ks)) or dict.fromkeys(ks)
+
+
+def _cluster_figures(
+    prepared: Prepared,
+    test: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    missing: dict[str, str],
+) -> dict[str, Any]:
+    """How the encodings ``test`` [n, d] group, by k-means and by their ``labels`` [n]."""
+    seed, clusters = prepared.config.seed, len(prepared.facts.class_names)
+
+    found = _had(missing, "k-means", lambda: _clusters(test, labels, clusters, seed))
+    silhouettes = {
+        key: None
+        if groups is None
+        else _had(missing, name, lambda: _silhouette(test, groups, seed))
+        for key, name, groups in (
+            ("true", "silhouette of classes", labels),
+            ("kmeans", "silhouette of clusters", found),
+        )
+    }
+    return {
+        "kmeans": {"clusters": clusters, **_agreement(found, labels)},
+        "silhouette": {"images": min(len(test), SILHOUETTE_MOST), **silhouettes},
+    }
+
+
+def _clusters(
+    test: NDArray[np.float32], labels: NDArray[np.int64], clusters: int, seed: int
+) -> NDArray[np.int64]:
+    check_classes(labels, "test images with a label", 2)
+    return k_means(test, clusters, derive(seed, "evaluate", "kmeans"))
+
+
+def _agreement(
+    found: NDArray[np.int64] | None, labels: NDArray[np.int64]
+) -> dict[str, float] | dict[str, None]:
+    if found is None:
+        return dict.fromkeys(field.name for field in fields(Agreement))
+    return asdict(agreement(found, labels))
+
+
+def _silhouette(test: NDArray[np.float32], groups: NDArray[np.int64], seed: int) -> float:
+    value = silhouette(test, groups, derive(seed, "evaluate", "silhouette"))
+    if value is None:
+        raise UserError("needs test images in 2 groups or more, some group with 2 images or more")
+    return value
+
+
+def _course_figures(run: Run, prepared: Prepared, missing: dict[str, str]) -> dict[str, Any]:
     """Figures over the epochs, from the run's record."""
     names = prepared.facts.class_names
     per_class = forgetting_per_class(
@@ -204,10 +258,17 @@ def _course_figures(run: Run, prepared: Prepared) -> dict[str, Any]:
     )
     labels_known = [m["labels_known"] for m in run.metrics]
     shares = [m["test_accuracy"] for m in run.metrics]
+    forgetting, area = mean_forgetting(per_class), area_under_labels(labels_known, shares)
+    if forgetting is None:
+        missing["forgetting"] = "needs a class with test images before the last epoch"
+    if area is None:
+        missing["area under accuracy against labels"] = (
+            "needs a test accuracy, and labels that come after the first epoch"
+        )
     return {
-        "forgetting": mean_forgetting(per_class),
+        "forgetting": forgetting,
         "forgetting_per_class": dict(zip(names, per_class, strict=True)),
-        "area_under_labels": area_under_labels(labels_known, shares),
+        "area_under_labels": area,
         "classes": [m["classes"] for m in run.metrics],
         "labels_known": labels_known,
         "test_accuracy": shares,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -34,11 +35,12 @@ from lll.show.plots.seconds import seconds
 from lll.show.plots.style import class_colours
 from lll.show.plots.views import views
 from lll.views.geometric import Strength, random_views
-from lll.words import count, listed, percent
+from lll.words import count, percent, reasons
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LOG = logging.getLogger("lll")
 VIEWED_IMAGES, VIEWS_EACH = 8, 3
 NEIGHBOURS = 15
 """Neighbours that UMAP keeps near each image."""
@@ -230,10 +232,11 @@ def _draw_latent(
 ) -> Figure:
     labelled = (material.labels >= 0).any()
     colourings = {"true class": material.labels} if labelled else {}
-    colourings |= {
-        "predicted class": material.predicted,
-        "k-means cluster, as the class it matches": material.clusters,
-    }
+    colourings["predicted class"] = material.predicted
+    try:
+        colourings["k-means cluster, as the class it matches"] = material.clusters
+    except UserError as error:
+        _LOG.warning("%s: the clusters are left out: %s", what, error)
     frequent = material.labels if labelled else material.predicted
     title = f"{what} of the encodings of {count(len(points), 'test image')}"
     return latent(
@@ -319,22 +322,23 @@ def plot(
     """Draw the pictures of a run (all, or ``only`` some) into its folder; the files' paths.
 
     ``data`` and ``encoder`` as in `lll.train`, needed if they were given there. Works on a
-    run that is not finished. ``on_file`` is called after each file. Raises UserError for an
-    unknown name and, once everything else is drawn, for pictures that cannot be drawn.
+    run that is not finished. ``on_file`` is called after each file. What cannot be drawn is
+    left out with a warning. Raises UserError for an unknown name and, once everything else is
+    drawn, for a picture of ``only`` that cannot be drawn.
     """
     run = run if isinstance(run, Run) else load_run(run)
     material = Material(run, checkpoint=checkpoint, data=data, encoder=encoder)
     files: list[Path] = []
-    problems: dict[str, list[str]] = {}
+    missing: dict[str, str] = {}
     for name, drawn in draw(material, only or list(PICTURES)):
         if isinstance(drawn, UserError):
-            problems.setdefault(str(drawn), []).append(name)
+            missing[name] = str(drawn)
             continue
         for path in save(drawn, run.path / "pictures" / name):
             files.append(path)
             on_file(path)
-    if problems:
-        raise UserError(
-            "; ".join(f"{listed(names)} not drawn: {why}" for why, names in problems.items())
-        )
+    if missing and (only or not files):
+        raise UserError(f"not drawn: {'; '.join(reasons(missing))}")
+    for line in reasons(missing):
+        _LOG.warning("not drawn: %s", line)
     return files

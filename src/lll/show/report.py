@@ -23,7 +23,7 @@ from lll.show.pictures import PICTURES, Material, draw
 from lll.show.plots.examples import Mistake, mistakes_of, most_confident
 from lll.show.plots.page import Html, page, picture, side_by_side, table, tag, thumbnail
 from lll.show.plots.save import picture_bytes
-from lll.words import NOTHING, count, decimal, percent, points
+from lll.words import NOTHING, count, decimal, percent, points, reasons
 
 EXAMPLES, MISTAKEN_CLASSES = 12, 3
 HISTORY_ROWS = 30
@@ -49,8 +49,8 @@ class Shown:
 
     @property
     def notes(self) -> list[str]:
-        """What is missing, one line each."""
-        return [f"{self.name}: no {what}: {why}" for what, why in self.missing.items()]
+        """What is missing, one line for each reason."""
+        return [f"{self.name}: no {line}" for line in reasons(self.missing)]
 
 
 def report(
@@ -114,6 +114,7 @@ def _look_at(name: str, run: Run, load: Load) -> Shown:
     figures: Mapping[str, Any] = {}
     try:
         figures = _figures(run, load)
+        missing |= figures["missing"]
     except UserError as error:
         missing["figures"] = str(error)
     pictures = _pictures(material, missing)
@@ -130,7 +131,8 @@ def _figures(run: Run, load: Load) -> Mapping[str, Any]:
     try:
         kept = json.loads((run.path / assess.EVALUATION).read_text(encoding="utf-8"))
         # What another version wrote is made anew.
-        if all(_dig(kept, path) is not _ABSENT for _, path, _ in _FIGURES):
+        needed = ["missing", *(path for _, path, _ in _FIGURES)]
+        if all(_dig(kept, path) is not _ABSENT for path in needed):
             return dict(kept)
     except (OSError, ValueError):
         pass
