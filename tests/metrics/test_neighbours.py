@@ -28,5 +28,5 @@ def test_by_hand():
 
 
 def test_fewer_points_than_neighbours_are_refused():
-    with pytest.raises(UserError, match=r"20 nearest neighbours need 20 .* here are 8"):
+    with pytest.raises(UserError, match=r"needs 20 labelled training images \(found 8\)"):
         neighbour_accuracy(*blobs(each=2), *blobs(each=2), (5, 20))

@@ -145,23 +145,43 @@ def few(train_each: int, test_each: int) -> DataSet:
 
 
 NO_TEST = replace(tiny_data(), test=ImageSet(*(a[:0] for a in vars(tiny_data().test).values())))
-BAD_DATA = {
-    "has no test image with a label": NO_TEST,
-    r"'tiny' has no test image with a label": relabelled([-1] * 40),
-    "has one class only, 'a'": tiny_data(classes=1),
-    "test images of one class only, 'b'": relabelled([1] * 10 + [-1] * 30),
-    "4 clusters need 4 test images, here are 3": relabelled([0, 1, 2] + [-1] * 37),
-    "20 nearest neighbours need 20 labelled training images, here are 16": few(4, 10),
+K5, K20, PROBE = "5 nearest neighbours", "20 nearest neighbours", "linear probe"
+OF_CLASSES, OF_CLUSTERS = "silhouette of classes", "silhouette of clusters"
+COURSE = {"forgetting", "area under accuracy against labels"}  # of one epoch
+WITHOUT_TEST = {"test accuracy", PROBE, f"{K5}, {K20}", "k-means", OF_CLASSES} | COURSE
+SMALL_DATA = {
+    "no test images": (NO_TEST, WITHOUT_TEST),
+    "no test labels": (relabelled([-1] * 40), WITHOUT_TEST),
+    "one class": (tiny_data(classes=1), {PROBE, "k-means", OF_CLASSES} | COURSE),
+    "one class in test": (relabelled([1] * 10 + [-1] * 30), {"k-means", OF_CLASSES} | COURSE),
+    "three test images": (relabelled([0, 1, 2] + [-1] * 37), {"k-means", OF_CLASSES} | COURSE),
+    "16 training images": (few(4, 10), {K20} | COURSE),
+    "4 training images": (few(1, 10), {K5, K20} | COURSE),
 }
 
 
-@pytest.mark.parametrize("message", BAD_DATA)
-def test_data_that_cannot_be_judged_is_refused_in_a_line(message, tmp_path):
-    data = BAD_DATA[message]
+@pytest.mark.parametrize("case", SMALL_DATA)
+def test_a_figure_that_cannot_be_had_is_left_out_and_the_rest_is_given(case, tmp_path):
+    data, left_out = SMALL_DATA[case]
     config = tiny_config(epochs=1, classes=1, validation_share=0, method="baseline")
     run = train(config, tmp_path / "run", data=data)
-    with pytest.raises(UserError, match=message):
-        evaluate(run, data=data)
+    figures = evaluate(run, data=data)
+    assert set(figures["missing"]) == left_out
+    assert figures["course"]["seconds_per_epoch"] > 0
+    latent, known = figures["latent"], (data.test.labels >= 0).any()
+    assert (figures["accuracy"]["all"] is not None) == known
+    assert (latent["linear_probe"] is None) == (PROBE in left_out)
+    assert (latent["knn"]["20"] is None) == any(K20 in name for name in left_out)
+    assert (latent["knn"]["5"] is None) == any(K5 in name for name in left_out)
+    assert (latent["kmeans"]["nmi"] is None) == ("k-means" in left_out)
+    assert (latent["silhouette"]["true"] is None) == (OF_CLASSES in left_out)
+    save_evaluation(run, figures)
+    from lll.cli import evaluate as command
+
+    with redirect_stdout(io.StringIO()) as out:
+        command.say_figures(figures)
+    for name in left_out:
+        assert any(name in line for line in out.getvalue().splitlines() if "left out" in line)
 
 
 def test_other_data_is_refused(run):

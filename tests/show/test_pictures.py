@@ -93,14 +93,14 @@ def test_an_unfinished_run_shows_what_it_has(tmp_path):
     assert not half.finished
     assert len(plot(half, ["learning", "schedule"], data=tiny_data())) == 4
     (run.path / "metrics.jsonl").write_text("")
-    with pytest.raises(UserError, match=r"learning, seconds not drawn: .*no epoch is finished"):
+    with pytest.raises(UserError, match=r"not drawn: learning, seconds: .*no epoch is finished"):
         plot(run.path, ["learning", "seconds"], data=tiny_data())
 
 
 def test_without_test_labels_only_what_compares_is_missing(tmp_path):
     data = without_labels(tiny_data())
     run = train(tiny_config(epochs=1), tmp_path / "run", data=data)
-    with pytest.raises(UserError, match=r"accuracy-labels, confusion not drawn: .*has a label"):
+    with pytest.raises(UserError, match=r"not drawn: accuracy-labels, confusion: .*has a label"):
         plot(run, ["accuracy-labels", "confusion", "pca-2d"], data=data)
     assert (run.path / "pictures" / "pca-2d.png").is_file()
 
@@ -122,17 +122,20 @@ def test_one_class(tmp_path):
 def test_fewer_images_than_neighbours(tmp_path):
     data = tiny_data(test_each=2)
     run = train(tiny_config(epochs=1), tmp_path / "run", data=data)
-    with pytest.raises(UserError, match=r"umap not drawn: .*needs 16 test images, there are 8"):
+    with pytest.raises(UserError, match=r"not drawn: umap: .*needs 16 test images, there are 8"):
         plot(run, ["umap", "pca-2d", "pca-3d"], data=data)
     assert (run.path / "pictures" / "pca-3d.png").is_file()
 
 
-def test_fewer_images_than_clusters(tmp_path):
+def test_fewer_images_than_clusters(tmp_path, caplog):
     data = tiny_data()
     data = replace(data, test=data.test.take(np.arange(3)))
     run = train(tiny_config(epochs=1), tmp_path / "run", data=data)
-    with pytest.raises(UserError, match=r"pca-2d not drawn: .*4"):
-        plot(run, ["pca-2d"], data=data)
+    files = plot(run, data=data)
+    assert run.path / "pictures" / "pca-2d.png" in files
+    assert [m for m in caplog.messages if "pca-3d" in m or "umap" in m]
+    assert "PCA in 2 dimensions: the clusters are left out" in caplog.text
+    assert "k-means with 4 clusters needs as many images (found 3)" in caplog.text
 
 
 @pytest.mark.parametrize(("value", "said"), [(float("inf"), "NaN"), (0.0, "collapsed")])
@@ -144,7 +147,7 @@ def test_unusable_encodings(tmp_path, value, said):
         if name.startswith("encoder."):
             torch.Tensor.fill_(weights, value)
     save_checkpoint(run.path, replace(saved, position=replace(saved.position, epoch=2)))
-    with pytest.raises(UserError, match=f"umap, pca-2d not drawn: .*{said}"):
+    with pytest.raises(UserError, match=f"not drawn: umap, pca-2d: .*{said}"):
         plot(load_run(run.path), ["umap", "pca-2d"], data=data)
 
 
