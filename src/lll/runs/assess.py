@@ -33,9 +33,11 @@ from lll.seeding import derive, numpy_generator
 from lll.words import listed
 
 T = TypeVar("T")
-Points, Classes = NDArray[np.float32], NDArray[np.int64]
+Points = NDArray[np.float32]
+Classes = NDArray[np.int64]
 Sides = tuple[Points, Classes, Points, Classes]
 """Encodings [n, d] and classes [n] of training images, then of test images."""
+
 KS = (5, 20)
 TRAIN_MOST = 50_000
 """Training images that the linear probe and the neighbours look at."""
@@ -53,10 +55,11 @@ def evaluate(
 
     Figures of the network are those of ``checkpoint``: ``latest`` is the final epoch,
     ``chosen`` the one chosen on validation. Shares are in [0, 1], and None where there is
-    nothing to measure; ``missing`` says why for each figure that cannot be had. Linear probe and neighbours are fitted to the labelled training
-    images, validation left out (``TRAIN_MOST`` at most, drawn by the run's seed), and scored
-    on the test images, on which k-means and silhouettes also stand. ``data`` and ``encoder``
-    as in `lll.train`, needed if they were given there. Nothing is written.
+    nothing to measure; ``missing`` says why for each figure that cannot be had. Linear probe
+    and neighbours are fitted to the labelled training images, validation left out
+    (``TRAIN_MOST`` at most, drawn by the run's seed), and scored on the test images, on which
+    k-means and silhouettes also stand. ``data`` and ``encoder`` as in `lll.train`, needed if
+    they were given there. Nothing is written.
 
     Raises UserError for a run that is not finished, without a checkpoint or on other data, and
     for encodings that are NaN.
@@ -146,7 +149,7 @@ def _encode(run: Run, learner: Learner, split: Split, what: str) -> Encoded:
 
 
 def _accuracy_figures(
-    run: Run, prepared: Prepared, position: Position, test: Encoded, labels: NDArray[np.int64]
+    run: Run, prepared: Prepared, position: Position, test: Encoded, labels: Classes
 ) -> dict[str, Any]:
     """Accuracy at ``position``, and on record at the final and the chosen epoch."""
     names = prepared.facts.class_names
@@ -179,7 +182,7 @@ def _had(missing: dict[str, str], name: str, figure: Callable[[], T]) -> T | Non
 def _latent_figures(
     prepared: Prepared,
     encoded: tuple[Encoded, Encoded],
-    labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    labels: tuple[Classes, Classes],
     missing: dict[str, str],
 ) -> dict[str, Any]:
     """Figures of the encodings of training and test images."""
@@ -205,45 +208,42 @@ def _neighbour_figures(
 
 def _cluster_figures(
     prepared: Prepared,
-    test: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    test: Points,
+    labels: Classes,
     missing: dict[str, str],
 ) -> dict[str, Any]:
     """How the encodings ``test`` [n, d] group, by k-means and by their ``labels`` [n]."""
     seed, clusters = prepared.config.seed, len(prepared.facts.class_names)
 
     found = _had(missing, "k-means", lambda: _clusters(test, labels, clusters, seed))
-    silhouettes = {
-        key: None
-        if groups is None
-        else _had(missing, name, lambda: _silhouette(test, groups, seed))
-        for key, name, groups in (
-            ("true", "silhouette of classes", labels),
-            ("kmeans", "silhouette of clusters", found),
-        )
-    }
+
+    def silhouette_of(name: str, groups: Classes | None) -> float | None:
+        if groups is None:
+            return None
+        return _had(missing, f"silhouette of {name}", lambda: _silhouette(test, groups, seed))
+
     return {
         "kmeans": {"clusters": clusters, **_agreement(found, labels)},
-        "silhouette": {"images": min(len(test), SILHOUETTE_MOST), **silhouettes},
+        "silhouette": {
+            "images": min(len(test), SILHOUETTE_MOST),
+            "true": silhouette_of("classes", labels),
+            "kmeans": silhouette_of("clusters", found),
+        },
     }
 
 
-def _clusters(
-    test: NDArray[np.float32], labels: NDArray[np.int64], clusters: int, seed: int
-) -> NDArray[np.int64]:
+def _clusters(test: Points, labels: Classes, clusters: int, seed: int) -> Classes:
     check_classes(labels, "test images with a label", 2)
     return k_means(test, clusters, derive(seed, "evaluate", "kmeans"))
 
 
-def _agreement(
-    found: NDArray[np.int64] | None, labels: NDArray[np.int64]
-) -> dict[str, float] | dict[str, None]:
+def _agreement(found: Classes | None, labels: Classes) -> dict[str, float] | dict[str, None]:
     if found is None:
         return dict.fromkeys(field.name for field in fields(Agreement))
     return asdict(agreement(found, labels))
 
 
-def _silhouette(test: NDArray[np.float32], groups: NDArray[np.int64], seed: int) -> float:
+def _silhouette(test: Points, groups: Classes, seed: int) -> float:
     value = silhouette(test, groups, derive(seed, "evaluate", "silhouette"))
     if value is None:
         raise UserError("needs test images in 2 groups or more, some group with 2 images or more")
