@@ -38,15 +38,23 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= MOST_CHARACTERS else f"{shown[:half]} ... {shown[-half:]}"
 
 
+# What libraries say that have no class of error for it.
+_NO_MEMORY = (
+    "out of memory",  # CUDA, Pillow
+    "allocate memory",  # torch on a CPU, the loader of libraries
+    "could not create a primitive",  # oneDNN
+    "failed to map segment",  # the loader of libraries
+    "could not find/load shared object",  # llvmlite
+    "can't start new thread",
+)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` is one of those that mean too little memory, of a CPU or of a GPU."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
     said = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or "out of memory" in said  # CUDA, Pillow
-        or "can't allocate memory" in said  # torch on a CPU, for which it has no class
-    )
+    return any(words in said for words in _NO_MEMORY)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from lll.cli.flags import with_config_flags
 from lll.cli.signals import Interrupted, interrupting
 from lll.cli.terminal import NOT_WRITTEN, complain, let_go, say_warnings, use_any_encoding
 from lll.errors import UserError, one_line, out_of_memory
-from lll.learn.memory import keep_freed_memory
+from lll.learn.memory import check_limit, keep_freed_memory
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
@@ -107,6 +107,8 @@ def main() -> None:
     use_any_encoding()
     say_warnings()
     try:
+        if _asked():
+            check_limit()
         with interrupting():
             code = build_app(_asked())(standalone_mode=False)
     except (KeyboardInterrupt, Exception) as error:

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 
+from lll.errors import UserError
+
+LEAST = 2**30
+"""Bytes of address space with which torch and its companions can be loaded; measured."""
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -28,3 +33,16 @@ def keep_freed_memory() -> bool:
         return False
     # -1: never trim. 0: no block, however large, is mapped by itself and unmapped when freed.
     return bool(mallopt(_M_TRIM_THRESHOLD, -1)) and bool(mallopt(_M_MMAP_MAX, 0))
+
+
+def check_limit() -> None:
+    """UserError if this process may have less memory than it takes to begin.
+
+    Loading torch would end it without a word.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < LEAST:
+        raise UserError(
+            f"Memory is limited to {limit / 2**20:.0f} MiB (ulimit -v): raise the limit to "
+            f"{LEAST / 2**20:.0f} MiB or more"
+        )
