@@ -20,6 +20,11 @@ from torch import Tensor
 
 from lll.errors import UserError
 
+if dist.is_available():
+    # Imported later, as torch.optim does, it takes the group for a default argument. The group is
+    # then never closed, and its threads, which run until the end, may abort the process there.
+    import torch.distributed.nn.functional
+
 T = TypeVar("T")
 
 
