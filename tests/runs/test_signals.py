@@ -20,7 +20,7 @@ from tests.tiny import tiny_config, tiny_data
 
 from lll import RunStopped, Watch, resume, train
 
-STOPS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+STOPS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) are one thing: please stop."""
+"""Ctrl-C, SIGTERM, SIGHUP (a closed terminal), SIGUSR1 (of a scheduler) are one thing: please stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Interrupted(KeyboardInterrupt):
 
 def stop_signals() -> list[signal.Signals]:
     """The signals that ask to stop, but for those that whoever began us wants ignored (nohup)."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     known = [signal.Signals[name] for name in names if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 

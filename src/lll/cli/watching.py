@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def watching(
     quiet: bool, as_json: bool, ranks: Ranks, *, tensorboard: bool = False
 ) -> Iterator[Watch]:
-    """Shows how a run trains, and turns Ctrl-C, SIGTERM and SIGHUP into a saved stop.
+    """Shows how a run trains, and turns `stop_signals` into a saved stop.
 
-    Of several processes the first shows it. What cannot be shown ends no training: the error
+    Of several ranks the first shows it. What cannot be shown ends no training: the error
     is raised at its end.
     """
     from lll.runs.train import RunStopped
@@ -51,7 +51,7 @@ def watching(
         if failures:
             raise failures[0]
     except RunStopped as stop:
-        number = received[0] if received else signal.SIGTERM  # another process received it
+        number = received[0] if received else signal.SIGTERM  # another rank received it
         if tells:
             name = signal.Signals(number).name
             complain(f"{name}: saved at {stop.position}; go on with `lll resume {stop.run}`", 0)
