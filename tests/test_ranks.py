@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.tiny import tiny_config, tiny_data
 
-from lll import load_run
+from lll import UserError, load_run, train_or_resume
 from lll.methods import METHODS
 from lll.methods.sandbox import RULES
+from lll.ranks import Start, local_rank_of, start_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -161,6 +163,77 @@ def test_a_killed_process_ends_the_others_and_the_run_can_be_resumed(alone, tmp_
     assert f"lll resume {run}" in error
     assert ended(resume(1, run))[0][0] == 0
     assert recorded(run) == outcome(alone)
+
+
+def test_a_process_group_that_is_there_is_used_and_left(tmp_path):
+    said = ended(start(2, [ROOT / "tests" / "initialised.py", tmp_path / "run"]))
+    assert [code for code, _, _ in said] == [0, 0], said
+    assert {out for _, out, _ in said} == {"epoch-0000-step-0001\n"}
+    train_or_resume(tiny_config(), tmp_path / "alone", data=tiny_data())
+    assert recorded(tmp_path / "run") == outcome(tmp_path / "alone")
+
+
+SRUN = {
+    "SLURM_STEP_NUM_TASKS": "8", "SLURM_NTASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1",
+    "SLURM_JOB_ID": "1234567", "SLURM_STEP_ID": "0", "SLURM_JOB_NODELIST": "gpu[07-08,12],big1",
+    "SLURM_STEP_NODELIST": "gpu[08,12],big1", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.1",
+}  # fmt: skip
+TORCHRUN = {"RANK": "3", "LOCAL_RANK": "2", "WORLD_SIZE": "4"}
+
+
+def without(*names):
+    return {name: value for name, value in SRUN.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, Start()),
+        (TORCHRUN, Start(3, 4, "env://")),
+        ({"WORLD_SIZE": "1"}, Start()),
+        (SRUN, Start(5, 8, "tcp://gpu08:15670")),
+        (SRUN | {"SLURM_STEP_ID": "1"}, Start(5, 8, "tcp://gpu08:15671")),
+        (SRUN | TORCHRUN, Start(3, 4, "env://")),  # srun torchrun
+        (without("SLURM_STEP_NODELIST"), Start(5, 8, "tcp://gpu07:15670")),
+        (
+            without("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST"),
+            Start(5, 8, "tcp://10.0.0.1:15670"),
+        ),
+        (SRUN | {"MASTER_ADDR": "a", "MASTER_PORT": "1"}, Start(5, 8, "tcp://a:1")),
+        (SRUN | {"SLURM_STEP_NUM_TASKS": "1"}, Start()),
+        (without("SLURM_STEP_NUM_TASKS") | {"SLURM_PROCID": "0"}, Start()),  # a batch script
+    ],
+)
+def test_who_started_this_process(environment, expected):
+    assert start_of(environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"WORLD_SIZE": "x"}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": "2"}, "RANK"),
+        (without("SLURM_JOB_ID"), "SLURM_JOB_ID"),
+    ],
+)
+def test_a_variable_that_is_no_number_is_named(environment, name):
+    with pytest.raises(UserError, match=f"^environment variable {name} is .*torchrun or srun"):
+        start_of(environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 0),
+        (TORCHRUN, 2),
+        (SRUN, 1),
+        (SRUN | TORCHRUN, 2),
+        (SRUN | {"CUDA_VISIBLE_DEVICES": "3,4"}, 1),
+        (SRUN | {"CUDA_VISIBLE_DEVICES": "3"}, 0),  # srun --gpus-per-task 1
+    ],
+)
+def test_which_gpu_is_this_process_s(environment, expected):
+    assert local_rank_of(environment) == expected
 
 
 def test_different_data_is_refused(tmp_path):

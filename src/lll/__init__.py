@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lll.estimator import GradualClassifier
     from lll.learn.loop import Watch
     from lll.runs import Run, load_run
-    from lll.runs.resume import resume
+    from lll.runs.resume import resume, train_or_resume
     from lll.runs.train import RunStopped, train
 
 __version__ = "0.1.0"
@@ -34,6 +34,7 @@ __all__ = [
     "load_run",
     "resume",
     "train",
+    "train_or_resume",
 ]
 
 _HOME = {
@@ -49,6 +50,7 @@ _HOME = {
     "load_run": "lll.runs",
     "resume": "lll.runs.resume",
     "train": "lll.runs.train",
+    "train_or_resume": "lll.runs.resume",
 }
 
 

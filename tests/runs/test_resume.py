@@ -3,6 +3,7 @@
 import random
 import re
 import shutil
+import signal
 import time
 
 import pytest
@@ -270,6 +271,35 @@ def test_going_back_ends_the_same(life, checkpoint):
     assert ended.code == 0, ended.err
     assert [e["event"] for e in ended.events][:2] == ["plan", "epoch"]  # it did train again
     assert content(one.run) == one.reference.content
+
+
+def test_one_command_until_it_is_done(nursery, references, tmp_path):
+    """With --resume-if-exists a job is begun again with the line that began it."""
+    reference, run = references("finetune"), tmp_path / "run"
+    command = ["train", *reference.flags, "--out", run, "--resume-if-exists"]
+    # No checkpoint yet: nothing is lost, and it begins anew.
+    harm = Harm(str(run), at=0, match=f"rename checkpoints/{FIRST}$")
+    assert nursery.run(*command, harm=harm).code == -9
+    assert nursery.run(*command, harm=Harm(step=5, signal=signal.SIGUSR1)).code == 138
+    position = assert_latest_is_whole(run)
+    assert position > FIRST
+    ended = nursery.run(*command)
+    assert ended.code == 0
+    assert "resumed" in ended.out
+    assert content(run) == reference.content
+    before = everything(run)
+    ended = nursery.run(*command)
+    assert ended.code == 0
+    assert "test accuracy" in ended.out
+    assert "epoch" not in ended.out.split("test accuracy")[0]
+    for wrong, parts in (
+        (["--epochs", 9], ("another epochs", "4", "9", "choose another folder")),
+        (["--overwrite"], ("--resume-if-exists or --overwrite",)),
+    ):
+        ended = nursery.run(*command, *wrong)
+        assert ended.code == 2
+        one_line(ended.err, *parts)
+    assert everything(run) == before
 
 
 def test_a_whole_command_is_killed_and_resumed(life):

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP (a closed terminal), SIGUSR1 (of a scheduler) are one thing: please stop."""
+"""Ctrl-C, SIGTERM, SIGHUP (a closed terminal), SIGUSR1 (of a queue) all mean: please stop."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from lll.cli.loading import load_in_turn, load_with_bar
 from lll.cli.show import say_plan, say_result
 from lll.cli.terminal import say, say_json
 from lll.cli.watching import watching
+from lll.errors import UserError
 
 if TYPE_CHECKING:
     from lll.config import RunConfig
@@ -39,6 +40,13 @@ def train(
         Path | None, typer.Option(help="Run folder to make (runs/DATA-METHOD-seedN).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+    resume_if_exists: Annotated[
+        bool,
+        typer.Option(
+            "--resume-if-exists",
+            help="Go on with the run of the same settings that the run folder holds, if any.",
+        ),
+    ] = False,
     strict: Strict = False,
     cache: Cache = None,
     quiet: Quiet = False,
@@ -56,9 +64,15 @@ def train(
     from lll.learn.device import backend_of
     from lll.ranks import joined
     from lll.runs import train as training
+    from lll.runs.resume import earlier_run
 
     training.check_names(config)
     out = out or Path("runs") / _default_name(config)
+    if resume_if_exists and overwrite:
+        raise UserError("give --resume-if-exists or --overwrite, not both")
+    if resume_if_exists and earlier_run(config, out) is not None:
+        resume(out, cache=cache, quiet=quiet, as_json=as_json, tensorboard=tensorboard)
+        return
     with joined(os.environ, backend_of(config.device)) as ranks:
         data = load_in_turn(config, ranks, cache=cache, strict=strict, quiet=quiet or as_json)
         with watching(quiet, as_json, ranks, tensorboard=tensorboard) as watch:
@@ -66,7 +80,7 @@ def train(
                 config,
                 out,
                 data=data,
-                overwrite=overwrite,
+                overwrite=overwrite or resume_if_exists,
                 watch=watch,
                 ranks=ranks,
                 cache=cache,
@@ -87,14 +101,14 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, from its latest checkpoint to the same end."""
     from lll.learn.device import backend_of
-    from lll.ranks import joined, rank_of
+    from lll.ranks import joined, start_of
     from lll.runs import load_run
     from lll.runs import resume as resuming
     from lll.runs import train as training
 
     loaded = load_run(run)
     if loaded.finished and checkpoint == "latest":
-        if rank_of(os.environ) == 0:
+        if start_of(os.environ).rank == 0:
             say_result(loaded, quiet, as_json)
         return
     config = loaded.config

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
+from lll.config import RunConfig, differing
 from lll.data.imageset import DataSet
 from lll.errors import UserError
+from lll.learn.device import backend_of
 from lll.learn.learner import Learner
 from lll.learn.loop import Progress, Watch
 from lll.learn.prepare import Prepared, prepare
-from lll.ranks import ALONE, Ranks
+from lll.ranks import Ranks, joined
 from lll.runs.checkpoint import Checkpoint, load_checkpoint
 from lll.runs.record import Run, check_same_config, load_run
 from lll.runs.state import check_optimizers
-from lll.runs.train import agreed, begin, carry_on, data_of, snapshot, writes
+from lll.runs.train import agreed, begin, carry_on, data_of, settled, snapshot, train, writes
 from lll.runs.writer import reopened
 
 
@@ -28,18 +31,20 @@ def resume(
     encoder: nn.Module | None = None,
     checkpoint: str = "latest",
     watch: Watch | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks | None = None,
     cache: Path | None = None,
 ) -> Run:
     """Go on with the run in folder ``path`` from its latest checkpoint, to the same end.
 
     ``data``, ``encoder`` and ``cache`` as in `train`, needed again if they were given there.
-    ``checkpoint`` names an earlier one to go back to. The number of ``ranks`` may be
-    another than before. Raises UserError if the checkpoint is
-    corrupt or of another configuration, or if the data has changed.
+    ``checkpoint`` names an earlier one to go back to. ``ranks`` as in `train`; their number
+    may be another than before. Raises UserError if the checkpoint is corrupt or of another
+    configuration, or if the data has changed.
     """
     watch = watch or Watch()
     with ExitStack() as held:
+        backend = backend_of(load_run(path).config.device)
+        ranks = held.enter_context(joined(os.environ, backend, ranks))
         writer = held.enter_context(reopened(Path(path))) if writes(ranks) else None
         run = writer.run if writer else load_run(path)
         saved = load_checkpoint(run.path, checkpoint)
@@ -70,6 +75,63 @@ def resume(
             run = writer.go_on_from(progress.position)
         run = agreed(ranks, run if writer else None)
         return carry_on(prepared, learner, progress, run, writer, watch)
+
+
+def train_or_resume(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    data: DataSet | None = None,
+    encoder: nn.Module | None = None,
+    watch: Watch | None = None,
+    ranks: Ranks | None = None,
+    cache: Path | None = None,
+) -> Run:
+    """`train`, or `resume` if ``out`` holds a run of the same configuration: for jobs begun again.
+
+    A finished run is given as it is. Raises UserError for a run of another configuration.
+
+    >>> import tempfile
+    >>> from lll import RunConfig, train_or_resume
+    >>> config, out = RunConfig(data="digits", epochs=1, width=8), tempfile.mkdtemp()
+    >>> train_or_resume(config, out) == train_or_resume(config, out)
+    True
+    """
+    with joined(os.environ, backend_of(config.device), ranks) as ranks:
+        earlier = earlier_run(config, out, encoder)
+        if not ranks.any(earlier is not None):  # so all have looked before one begins
+            return train(
+                config,
+                out,
+                data=data,
+                encoder=encoder,
+                overwrite=True,
+                watch=watch,
+                ranks=ranks,
+                cache=cache,
+            )
+        if earlier is not None and earlier.finished:
+            return earlier
+        return resume(out, data=data, encoder=encoder, watch=watch, ranks=ranks, cache=cache)
+
+
+def earlier_run(config: RunConfig, out: str | Path, encoder: nn.Module | None = None) -> Run | None:
+    """The run that `train` of these left in ``out``, if there is one to go on with.
+
+    None too for a run without a checkpoint, which has nothing to lose. Raises UserError for
+    a run of another configuration.
+    """
+    if not (Path(out) / "config.toml").is_file():
+        return None
+    run = load_run(out)
+    mine, theirs = settled(config, encoder)[0].to_dict(), run.config.to_dict()
+    for name in differing(mine, theirs):
+        if name not in ("device", "precision"):  # a run may go on elsewhere
+            raise UserError(
+                f"{out}: holds a run with another {name}, {theirs.get(name)!r} and not "
+                f"{mine.get(name)!r}: choose another folder, or remove this one"
+            )
+    return run if run.latest is not None else None
 
 
 def check_same_data(run: Run, prepared: Prepared) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,19 @@ from lll.data import SOURCES, load_data, typical_side
 from lll.data.imageset import DataSet
 from lll.data.paths import as_text, real_path
 from lll.errors import UserError
-from lll.learn.device import pick_device
+from lll.learn.device import backend_of, pick_device
 from lll.learn.front import front_of
 from lll.learn.learner import Learner, build_learner
 from lll.learn.loop import Epoch, Progress, Watch, learn
 from lll.learn.position import Position
 from lll.learn.prepare import Prepared, check_one_class, prepare
 from lll.nets.encoders import CUSTOM_ENCODER
-from lll.ranks import ALONE, LostProcessError, Ranks
+from lll.ranks import LostProcessError, Ranks, joined
 from lll.runs.checkpoint import Checkpoint, load_checkpoint
 from lll.runs.record import Run, chosen_epoch, load_run
 from lll.runs.writer import Writer, begun
+
+Weights = Mapping[str, Tensor]
 
 
 class RunStopped(Exception):  # noqa: N818 - nothing went wrong
@@ -46,7 +48,7 @@ def train(
     encoder: nn.Module | None = None,
     overwrite: bool = False,
     watch: Watch | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks | None = None,
     graphs: bool = False,
     cache: Path | None = None,
 ) -> Run:
@@ -54,7 +56,8 @@ def train(
 
     ``data`` stands in for the data set that ``config.data`` names; ``encoder``, any module
     from images [n, 3, s, s] in [0, 1] to encodings [n, d], for the one that
-    ``config.encoder`` names. With several ``ranks`` all of them call this, and the first
+    ``config.encoder`` names. ``ranks`` train together: by default those of the process
+    group there is, or that torchrun or srun started. All of them call this, and the first
     writes. ``graphs`` records steps on a GPU as CUDA graphs; ``cache`` is the folder of what
     is kept between runs. Raises UserError for bad input, for a loss that becomes NaN, for a
     lost process, and if ``out`` exists, unless ``overwrite``; raises RunStopped if ``watch``
@@ -67,26 +70,24 @@ def train(
     >>> run.finished, run.result["epochs"]
     (True, 1)
     """
-    config, pretrained = _with_source(config)
-    if encoder is not None:
-        config = config.model_copy(update={"encoder": CUSTOM_ENCODER})
-    config = config.model_copy(update={"data": _absolute(config.data)})
+    config, pretrained = settled(config, encoder)
     watch = watch or Watch()
-    data = data or data_of(config, cache=cache)
-    check_one_class(config, data)
-    prepared = prepare(
-        config,
-        data,
-        ranks,
-        encoder=encoder,
-        cache=cache,
-        progress=watch.on_encode,
-    )
-    check_one_data(prepared)
-    learner, progress = begin(prepared, encoder), Progress()
-    if pretrained is not None:
-        learner.parts["encoder"].load_state_dict(pretrained)
     with ExitStack() as held:
+        ranks = held.enter_context(joined(os.environ, backend_of(config.device), ranks))
+        data = data or data_of(config, cache=cache)
+        check_one_class(config, data)
+        prepared = prepare(
+            config,
+            data,
+            ranks,
+            encoder=encoder,
+            cache=cache,
+            progress=watch.on_encode,
+        )
+        check_one_data(prepared)
+        learner, progress = begin(prepared, encoder), Progress()
+        if pretrained is not None:
+            learner.parts["encoder"].load_state_dict(pretrained)
         writer = None
         if writes(ranks):
             folder = begun(Path(out), config, prepared.facts, overwrite=overwrite)
@@ -153,9 +154,9 @@ def carry_on(
             if writer:
                 _save(prepared, learner, progress, writer, epoch, metrics)
             if not epoch.finished:
+                prepared.ranks.wait()  # until it is saved: the end of one may be that of all
                 raise RunStopped(run.path, progress.position)
-        prepared.ranks.wait()  # until the last epoch is written
-    return load_run(run.path) if writer else run
+        return agreed(prepared.ranks, load_run(run.path) if writer else None)
 
 
 def _save(
@@ -191,19 +192,19 @@ def snapshot(learner: Learner, progress: Progress) -> Checkpoint:
 
 
 def writes(ranks: Ranks) -> bool:
-    """Whether this is the process that writes the run, and tells of it."""
+    """Whether this is the rank that writes the run, and tells of it."""
     return ranks.rank == 0
 
 
 def agreed(ranks: Ranks, run: Run | None) -> Run:
-    """The run as the process that writes has begun it."""
+    """The run as the rank that writes has it."""
     same = ranks.from_first(run)
-    assert same is not None  # the first process has one
+    assert same is not None  # the first rank has one
     return same
 
 
 def check_one_data(prepared: Prepared) -> None:
-    """UserError unless all processes have the same data."""
+    """UserError unless all ranks have the same data."""
     mine = prepared.facts.fingerprint, prepared.facts.labels
     if prepared.ranks.any(mine != prepared.ranks.from_first(mine)):
         raise UserError(
@@ -227,8 +228,8 @@ def _names_the_run(run: Run) -> Iterator[None]:
         yield
     except LostProcessError as error:
         raise LostProcessError(
-            f"{error}: all stop here; go on from the latest checkpoint with the same torchrun and "
-            f"`lll resume {run.path}`"
+            f"{error}: all stop here; start them again, with `lll resume {run.path}`, "
+            "to go on from the latest checkpoint"
         ) from error
 
 
@@ -248,7 +249,15 @@ def _with_one_batch_norm(encoder: nn.Module, prepared: Prepared) -> nn.Module:
     return encoder
 
 
-def _with_source(config: RunConfig) -> tuple[RunConfig, dict[str, Tensor] | None]:
+def settled(config: RunConfig, encoder: nn.Module | None) -> tuple[RunConfig, Weights | None]:
+    """``config`` as its run records it, and the weights its encoder begins with, if given."""
+    config, pretrained = _with_source(config)
+    if encoder is not None:
+        config = config.model_copy(update={"encoder": CUSTOM_ENCODER})
+    return config.model_copy(update={"data": _absolute(config.data)}), pretrained
+
+
+def _with_source(config: RunConfig) -> tuple[RunConfig, Weights | None]:
     """With ``config.from_run``, the configuration with that run's network, and its encoder."""
     if config.from_run is None:
         return config, None
