@@ -1,0 +1,63 @@
+"""What the pages of docs/ say is so: their commands and flags exist, their Python runs."""
+
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from tests.processes import lll
+from tests.tiny import tiny_config, tiny_data
+
+from lll import load_run, train_or_resume
+from lll.cli import COMMANDS, DATA_COMMANDS
+
+PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+COMMAND = re.compile(r"\blll ((?:data )?[a-z]+)((?: [^\s|…`]+)*)")
+
+
+def blocks(page, *languages):
+    return re.findall(
+        rf"```(?:{'|'.join(languages)})\n(.*?)```", page.read_text("utf-8"), re.DOTALL
+    )
+
+
+@cache
+def help_of(command):
+    return lll(*command.split(), "--help").out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_flag_exists(page):
+    found = COMMAND.findall("\n".join(blocks(page, "console", "bash", "ini")))
+    assert len(found) > 3
+    for command, words in found:
+        assert command in {*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)}
+        for flag in re.findall(r" (--[a-z-]+)", words):
+            assert flag in help_of(command), f"lll {command} {flag}"
+
+
+def test_the_function_for_ray_runs(tmp_path, monkeypatch):
+    """With stand-ins for what Ray gives, whose process group is tested with the ranks."""
+    reported = []
+    ray, of_torch = ModuleType("ray"), ModuleType("ray.train.torch")
+    ray.train = train = ModuleType("ray.train")
+    train.report = reported.append
+    train.ScalingConfig = train.RunConfig = train.FailureConfig = SimpleNamespace
+    of_torch.TorchTrainer = lambda work, **how: SimpleNamespace(fit=work)
+    for module in (ray, train, of_torch):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    (code,) = blocks(Path(__file__).parents[1] / "docs" / "clusters.md", "python")
+    names = {}
+    exec(code.replace("trainer.fit()", ""), names)
+    names["lll"] = SimpleNamespace(
+        RunConfig=lambda **given: tiny_config(**given | {"epochs": 1}),
+        train_or_resume=lambda config, out: train_or_resume(
+            config, tmp_path / Path(out).name, data=tiny_data()
+        ),
+    )
+    for _ in range(2):  # the second time after a failure
+        names["trainer"].fit()
+    result = load_run(tmp_path / "photos").result
+    assert reported == [{"test_accuracy": result["test_accuracy_final"]}] * 2
