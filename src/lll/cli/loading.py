@@ -39,7 +39,7 @@ def load_in_turn(
     quiet: bool,
     strict: bool = False,
 ) -> DataSet:
-    """`load_with_bar` by the first process, then by the others, which find its cache."""
+    """`load_with_bar` by the first rank, then by the others, which find its cache."""
     if ranks.rank != 0:
         ranks.wait()
     quiet = quiet or ranks.rank != 0
