@@ -80,11 +80,11 @@ def count(encoder: str, batch: int, labelled: int, bytes_per_number: int = 4) ->
 
     ``batch`` images through two strong views, ``labelled`` of them through a weak view.
     """
-    from lll.nets import build_models
+    from lll.config import RunConfig
+    from lll.learn.learner import build_learner
 
-    modules = build_models(
-        encoder=encoder, classes=10, image_size=32, width=128, activation="leaky_relu", seed=0
-    )
+    config = RunConfig(data="x", method="gradual", encoder=encoder, image_size=32)
+    modules = build_learner(config, classes=10, device=torch.device("cpu")).parts
     image = torch.zeros(1, 3, 32, 32)
     encode = products(modules["encoder"], image, first=True)
     encoding = modules["encoder"](image)

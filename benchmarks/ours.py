@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", nargs="+", default=list(BOTH))
     parser.add_argument("--contrast", default="info_nce")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--warm-up", type=int, default=3)
     given = parser.parse_args()
     channel = answer_channel()
@@ -180,6 +181,7 @@ def main() -> None:
         given.device,
         steps=tuple(given.steps),
         contrast=given.contrast,
+        precision=given.precision,
     )
     finish = finish_of(given.device)
     time_steps(step, given.warm_up, finish)

@@ -53,6 +53,7 @@ def measure(case: Case, device: str) -> dict[str, Any]:
     shapes = [SQUARE[device], *work["shapes"]]
     command = [HERE / "ours.py", "--encoder", case.encoder, "--batch", case.batch]
     command += ["--device", device, "--warm-up", case.warm_up]
+    command += ["--precision", DTYPE[device]]
     seconds: list[float] = []
     rates: list[list[float]] = []
     bandwidths: list[float] = []

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import zipfile
@@ -25,11 +26,10 @@ from tests.processes import (
     in_process,
     one_line,
     shared_nursery,
-    stop_after,
     write_npz,
 )
 
-from lll import RunConfig, RunStopped, resume, train
+from lll import resume, train
 
 
 def refused(ended, *parts):
@@ -277,14 +277,17 @@ def test_a_zip_with_members_that_are_not_plain_files(tmp_path, member, parts):
 
 
 @pytest.fixture(scope="module")
-def runs(data, tmp_path_factory):
-    """``stopped``, a run stopped in its third epoch, and ``whole``, the same never stopped."""
+def runs(nursery, data, tmp_path_factory):
+    """``stopped``, a run stopped in its third epoch, and ``whole``, the same never stopped.
+
+    Both by processes that have done nothing else: in this one, other tests may have loaded
+    libraries that add up in another order.
+    """
     folder = tmp_path_factory.mktemp("runs")
-    words = flags(data)
-    given = {k[2:].replace("-", "_"): v for k, v in zip(words[::2], words[1::2], strict=True)}
-    with pytest.raises(RunStopped, match="epoch-0002-step-0001"):
-        train(RunConfig(**given), folder / "stopped", watch=stop_after(5))
-    train(RunConfig(**given), folder / "whole")
+    stop = Harm(step=4, signal=signal.SIGTERM)
+    assert nursery.run("train", *flags(data), "--out", folder / "stopped", harm=stop).code == 143
+    assert assert_latest_is_whole(folder / "stopped") == LATEST
+    assert nursery.run("train", *flags(data), "--out", folder / "whole").code == 0
     return folder
 
 
@@ -332,9 +335,9 @@ def test_a_corrupt_checkpoint_is_refused_and_an_earlier_one_named(run, tmp_path,
     assert earlier == (LATEST if "name" in damage else "epoch-0002")
 
 
-def test_the_earlier_checkpoint_leads_to_the_same_end(runs, run):
+def test_the_earlier_checkpoint_leads_to_the_same_end(nursery, runs, run):
     flip(run / "checkpoints" / LATEST / "state.pt")
-    assert in_process("resume", run, "--checkpoint", "epoch-0002").code == 0
+    assert nursery.run("resume", run, "--checkpoint", "epoch-0002").code == 0
     assert content(run) == content(runs / "whole")
 
 

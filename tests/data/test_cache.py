@@ -162,7 +162,7 @@ def test_a_cifar_archive_is_read_once(tmp_path, store, monkeypatch):
     monkeypatch.setattr(sources, "SOURCES", {"tiny": archive})
     plain = cifar.load_archive(archive, Options(), store)
     first = load_data("tiny", cache=store)
-    monkeypatch.setattr(cifar, "_read_members", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(cifar, "read_members", lambda *_: pytest.fail("read again"))
     for data in (first, load_data("tiny", cache=store)):
         assert_equal(data, plain)
 
@@ -356,7 +356,7 @@ def test_what_could_not_be_read_once_is_tried_again(pets, store, failing, error)
 @pytest.mark.parametrize("error", [MemoryError(), OSError("out of memory error when reading")])
 def test_lack_of_memory_is_not_damage(pets, store, monkeypatch, error):
     calls = []
-    upright = images._upright
+    upright = images.upright
 
     def lack(image: Image.Image) -> Image.Image:
         calls.append(image)
@@ -364,7 +364,7 @@ def test_lack_of_memory_is_not_damage(pets, store, monkeypatch, error):
             raise error
         return upright(image)
 
-    monkeypatch.setattr(images, "_upright", lack)
+    monkeypatch.setattr(images, "upright", lack)
     skipped = load_data(pets, cache=store).skipped
     assert [s.reason for s in skipped if s.passing] == ["not enough memory to decode it"]
     monkeypatch.undo()

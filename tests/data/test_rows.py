@@ -34,9 +34,9 @@ def mapped(tmp_path, memory):
 def reads(monkeypatch):
     """The positions that were read, call by call."""
     calls: list[list[int]] = []
-    read = Rows._read
+    read = Rows.read_at
     monkeypatch.setattr(
-        Rows, "_read", lambda self, at: [calls.append(at.tolist()), read(self, at)][1]
+        Rows, "read_at", lambda self, at: [calls.append(at.tolist()), read(self, at)][1]
     )
     return calls
 

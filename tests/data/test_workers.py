@@ -29,7 +29,7 @@ def started(monkeypatch):
         pools.append(start())
         return pools[-1]
 
-    monkeypatch.setattr(workers, "_cores", lambda: 2)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
     monkeypatch.setattr(images, "WORKERS_FROM_S", 0.0)
     monkeypatch.setattr(images, "start_workers", start_workers)
     yield pools
@@ -79,14 +79,14 @@ def test_large_files_among_small_ones_keep_their_order(files, started, monkeypat
     Image.fromarray(big).save(out, "PNG")
     mixed = [(lambda: out.getvalue()) if i // 10 % 3 == 1 else readers[i] for i in range(200)]
     got = decode_all(names[:200], mixed, 8)
-    want = [images.attempt(images._read(reader), 8) for reader in mixed]
+    want = [images.attempt(images.read_one(reader), 8) for reader in mixed]
     np.testing.assert_array_equal(got[0], [w for w in want if not isinstance(w, UnreadableError)])
     assert started
 
 
 def test_what_a_process_has_no_memory_for_is_decoded_here(files, started, monkeypatch):
-    assert worker._answer(UnreadableError("x", passing=True)) == workers.LACKED_MEMORY
-    assert worker._answer(UnreadableError("x")) == "x"
+    assert worker.answer(UnreadableError("x", passing=True)) == workers.LACKED_MEMORY
+    assert worker.answer(UnreadableError("x")) == "x"
     want = decode_all(*files, 8)
     monkeypatch.setattr(
         workers.Workers, "decode", lambda self, names, *_: [workers.LACKED_MEMORY] * len(names)
@@ -146,7 +146,7 @@ def test_without_processes_it_is_done_here(files, started, monkeypatch, python):
 
 
 def test_one_core_needs_no_processes(monkeypatch):
-    monkeypatch.setattr(workers, "_cores", lambda: 1)
+    monkeypatch.setattr(workers, "cores", lambda: 1)
     assert workers.start_workers() is None
 
 
@@ -162,7 +162,7 @@ def test_the_script_of_a_user_runs_once_and_from_any_folder(tmp_path, make_image
         "print('begin')\n"
         "from lll.data import decoding as images, load_data, workers\n"
         "images.WORKERS_FROM_S = 0\n"
-        "workers._cores = lambda: 2\n"
+        "workers.cores = lambda: 2\n"
         "start = workers.start_workers\n"
         "def started():\n"
         "    pool = start()\n"

@@ -54,14 +54,14 @@ def images(n, side=32, seed=0):
 def counted(monkeypatch):
     """How many images were encoded."""
     seen = []
-    encoded = features._encoded
+    encoded = features.encoded_rows
 
     def count(*args):
         for at, rows in encoded(*args):
             seen.append(len(at))
             yield at, rows
 
-    monkeypatch.setattr(features, "_encoded", count)
+    monkeypatch.setattr(features, "encoded_rows", count)
     return seen
 
 
@@ -300,17 +300,17 @@ def test_no_room_is_said_before_the_work(tmp_path, monkeypatch, counted):
 def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, counted):
     encoder = frozen()
     features_of(images(4), encoder, views=0, cache=tmp_path)
-    append = feature_store._append
+    append = feature_store.append
 
     def fills(path, end, array):
         append(path, end, array.reshape(-1).view(np.uint8)[:-5])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(feature_store, "_append", fills)
+    monkeypatch.setattr(feature_store, "append", fills)
     with pytest.raises(UserError, match=r"\(No space left on device\): make room") as caught:
         features_of(images(10), encoder, views=0, cache=tmp_path)
     assert "\n" not in str(caught.value)
-    monkeypatch.setattr(feature_store, "_append", append)
+    monkeypatch.setattr(feature_store, "append", append)
     counted.clear()
     features_of(images(10), encoder, views=0, cache=tmp_path)
     assert counted == [6]

@@ -195,7 +195,7 @@ def test_a_file_that_differs_from_torch_is_not_written(run, exported, tmp_path, 
     model = onnx.load(exported[1])
     (bias,) = (part for part in model.graph.initializer if part.name.endswith("probe.bias"))
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 1e-3, bias.name))
-    monkeypatch.setattr(export, "_to_onnx", lambda network, size: model)
+    monkeypatch.setattr(export, "to_onnx", lambda network, size: model)
     with pytest.raises(UserError, match="differs from torch"):
         export.export_onnx(run, tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())

@@ -86,7 +86,7 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
                 raise UnreadableError(f"{pixels} pixels, more than {MAX_PIXELS}")
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 size; twice the target loses nothing.
             image.draft(None, (2 * size, 2 * size))
-            return np.asarray(_square(_rgb(_upright(image)), size, resize))
+            return np.asarray(_square(_rgb(upright(image)), size, resize))
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -101,7 +101,8 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
         raise UnreadableError(f"damaged image: {reason}") from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """``image`` turned as its metadata asks."""
     from PIL import ImageOps
 
     image.load()  # so that damaged pixels are not taken for damaged metadata below
@@ -310,7 +311,7 @@ def _read_chunk(
     chunk: list[tuple[str, bytes | UnreadableError]] = []
     left = CHUNK_BYTES
     for name, reader in islice(rows, count):
-        content = _read(reader)
+        content = read_one(reader)
         chunk.append((name, content))
         left -= len(content) if isinstance(content, bytes) else 0
         if left < 0:
@@ -318,7 +319,8 @@ def _read_chunk(
     return chunk
 
 
-def _read(reader: Reader) -> bytes | UnreadableError:
+def read_one(reader: Reader) -> bytes | UnreadableError:
+    """What ``reader`` reads, or why nothing can be read."""
     try:
         return reader()
     except UnreadableError as error:

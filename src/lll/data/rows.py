@@ -134,7 +134,7 @@ class Rows:
             inside = rest if np.ndim(self.at[first]) == 0 else [slice(None), *rest]
             return np.asarray(self[first][tuple(inside)])
         at = self.at[index]
-        return self._read(at) if np.ndim(at) else self._read(np.array([at]))[0]
+        return self.read_at(at) if np.ndim(at) else self.read_at(np.array([at]))[0]
 
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
@@ -143,7 +143,7 @@ class Rows:
             raise ValueError("images in a file cannot be had without a copy")
         return self[:] if dtype is None else self[:].astype(dtype)
 
-    def _read(self, at: NDArray[np.intp]) -> NDArray[np.uint8]:
+    def read_at(self, at: NDArray[np.intp]) -> NDArray[np.uint8]:
         """The images at positions ``at`` [k] of the parts."""
         if len(self.parts) == 1:
             return _picked(self.parts[0], at)

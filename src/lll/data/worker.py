@@ -29,10 +29,11 @@ def main() -> None:
         while (request := receive_request(sys.stdin.buffer)) is not None:
             files, size, resize = request
             results = [attempt(data, size, resize) for data in files]
-            send_results(answers, [_answer(result) for result in results])
+            send_results(answers, [answer(result) for result in results])
 
 
-def _answer(result: Result) -> NDArray[np.uint8] | str:
+def answer(result: Result) -> NDArray[np.uint8] | str:
+    """``result`` as it is sent: pixels, or the reason why there are none."""
     if not isinstance(result, UnreadableError):
         return result
     return LACKED_MEMORY if result.passing else str(result)

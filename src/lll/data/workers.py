@@ -71,7 +71,7 @@ class Workers:
 
 def start_workers() -> Workers | None:
     """One process for each core this one may use; None for one core, or if they do not start."""
-    count = min(MOST, _cores())
+    count = min(MOST, cores())
     if count < 2 or not sys.executable or getattr(sys, "frozen", False):
         return None
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109 - a string
@@ -101,7 +101,8 @@ def start_workers() -> Workers | None:
     return Workers(processes)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

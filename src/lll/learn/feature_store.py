@@ -68,8 +68,8 @@ class FeatureStore:
                 others = set(_keys(self._records()[self._looked_at :]))  # of another process
                 new = [i for i, key in enumerate(keys) if key not in others]
                 # Rows first: a key stands for a row that is there.
-                _append(self.folder / "features.bin", whole * self._row_bytes, rows[new])
-                _append(self.folder / "keys.bin", whole * RECORD.itemsize, records[new])
+                append(self.folder / "features.bin", whole * self._row_bytes, rows[new])
+                append(self.folder / "keys.bin", whole * RECORD.itemsize, records[new])
         except OSError as error:
             raise self._refusal(error.strerror or str(error)) from error
 
@@ -130,7 +130,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _append(path: Path, end: int, array: NDArray[np.generic]) -> None:
+def append(path: Path, end: int, array: NDArray[np.generic]) -> None:
     """Write ``array`` after the first ``end`` bytes of the file; what was behind them goes."""
     with path.open("r+b" if path.exists() else "w+b") as file:
         file.truncate(end)

@@ -102,7 +102,7 @@ def encode(
 ) -> NDArray[np.float16]:
     """Features [n, d] of uint8 ``images`` [n, h, w, 3], of any size; nothing is kept."""
     out = np.empty((len(images), encoder.width), dtype=np.float16)
-    for at, features in _encoded(images, np.arange(len(images)), encoder):
+    for at, features in encoded_rows(images, np.arange(len(images)), encoder):
         out[at] = features
         if progress:
             progress(int(at[-1]) + 1, len(images))
@@ -164,14 +164,14 @@ def _encode_missing(
     done = 0
     for job, rows in zip(jobs, missing, strict=True):
         draw = _draw_of(job, strength) if job.number else None
-        for at, features in _encoded(job.images, rows, encoder, draw):
+        for at, features in encoded_rows(job.images, rows, encoder, draw):
             job.store.add([job.keys[i] for i in at], features)
             done += len(at)
             if progress:
                 progress(done, total)
 
 
-def _encoded(
+def encoded_rows(
     images: Images,
     rows: NDArray[np.intp],
     encoder: Frozen,

@@ -215,7 +215,7 @@ def export_onnx(
     """
     _need_onnx()
     network = Network(load_learner(run, checkpoint=checkpoint, encoder=encoder)).eval()
-    model = _to_onnx(network, run.config.image_size)
+    model = to_onnx(network, run.config.image_size)
     import onnx.helper
 
     onnx.helper.set_model_props(
@@ -247,7 +247,8 @@ def _need_onnx() -> None:
         )
 
 
-def _to_onnx(network: Network, size: int) -> onnx.ModelProto:
+def to_onnx(network: Network, size: int) -> onnx.ModelProto:
+    """``network`` for images of ``size`` pixels a side, as ONNX; UserError if torch cannot."""
     example = torch.zeros(2, 3, size, size)
     try:
         with _calm_exporter():

@@ -87,7 +87,7 @@ def load_archive(
     Raises UserError if it can neither be found in the cache nor fetched.
     """
     path = fetch_archive(archive, cache, progress)
-    contents = _read_members(archive, path)
+    contents = read_members(archive, path)
     class_names = tuple(contents[archive.names_path].decode().split())
     images = options.pixels()
     labels, ids, splits = [], [], []
@@ -137,7 +137,7 @@ def fetch_archive(
     return path
 
 
-def _read_members(archive: Archive, path: Path) -> dict[str, bytes]:
+def read_members(archive: Archive, path: Path) -> dict[str, bytes]:
     """The members of the archive by name, in memory; by its checksum they are as they should be."""
     wanted = {archive.names_path, *(member.path for member in archive.members)}
     contents: dict[str, bytes] = {}
