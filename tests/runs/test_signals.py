@@ -19,8 +19,14 @@ from tests.processes import (
 from tests.tiny import tiny_config, tiny_data
 
 from lll import RunStopped, Watch, resume, train
+from lll.cli.signals import stop_signals
 
-STOPS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
+STOPS = {
+    signal.SIGTERM: 143,
+    signal.SIGINT: 130,
+    signal.SIGHUP: 129,
+    signal.SIGUSR1: 138,
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +68,7 @@ def test_a_signal_in_the_middle_of_an_epoch(nursery, whole, tmp_path, number, sh
     assert content(run) == expected
 
 
-@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_real_command_gets_a_signal(nursery, tmp_path, number):
     run = tmp_path / "run"
     long = flags(write_npz(tmp_path / "tiny.npz"), epochs=400, seed=int(number))
@@ -115,6 +121,16 @@ def test_a_signal_before_training_leaves_no_run(nursery, whole, tmp_path):
     assert ended.code == 130
     assert ended.err == "lll: interrupted\n"
     assert not run.exists()
+
+
+def test_a_signal_that_whoever_began_us_ignores_is_ignored(monkeypatch):
+    """As nohup does with SIGHUP."""
+    monkeypatch.setattr(
+        signal,
+        "getsignal",
+        lambda number: signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL,
+    )
+    assert stop_signals() == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_a_signal_handler_of_the_callers_is_given_back(tmp_path, monkeypatch):
