@@ -70,8 +70,8 @@ UNUSABLE = {
     "too many labels": ({"labels": "0.1:1.5"}, "labels: 1.5 is out of bounds.*between 0 and 1"),
     "negative labels": ({"labels": "-1/class"}, "labels: -1 is out of bounds"),
     "falling labels": ({"labels": "0=0.5,2=0.1"}, "labels: .*falls"),
-    "no schedule": ({"labels": "some"}, "labels: 'some' is no schedule"),
-    "NaN": ({"labels": "nan"}, "labels: 'nan' is no schedule"),
+    "no schedule": ({"labels": "some"}, "labels: 'some' is not a schedule"),
+    "NaN": ({"labels": "nan"}, "labels: 'nan' is not a schedule"),
     "schedule rule": ({"labels": "0.1:0.9:linaer"}, "'linaer': did you mean 'linear'?"),
     "negative rate": ({"probe_rate": "-0.1"}, "probe_rate: -0.1 is out of bounds"),
     "no epochs": ({"epochs": "0"}, "epochs: .*given '0'"),
@@ -237,7 +237,7 @@ def test_a_class_with_no_labelled_training_image(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "parts"),
     [
-        ("cat/1.png,cat\ncat/99.png,cat", ("names 'cat/99.png'", "no image file")),
+        ("cat/1.png,cat\ncat/99.png,cat", ("names 'cat/99.png'", "not an image file")),
         ("cat/1.png,cat\ncat/1.png,dog", ("cat/1.png has two labels, 'cat' and 'dog'",)),
         ("../pets/cat/1.png,cat", ("line 2", "'../pets/cat/1.png'")),
     ],
@@ -256,9 +256,9 @@ def link(name):
 @pytest.mark.parametrize(
     ("member", "parts"),
     [
-        ("/etc/cat/9.png", ("'/etc/cat/9.png'", "leaves the archive")),
-        ("../cat/9.png", ("'../cat/9.png'", "leaves the archive")),
-        ("cat/../../9.png", ("'cat/../../9.png'", "leaves the archive")),
+        ("/etc/cat/9.png", ("'/etc/cat/9.png'", "points outside the archive")),
+        ("../cat/9.png", ("'../cat/9.png'", "points outside the archive")),
+        ("cat/../../9.png", ("'cat/../../9.png'", "points outside the archive")),
         (link("cat/9.png"), ("'cat/9.png'", "is a link")),
     ],
 )

@@ -211,7 +211,7 @@ def test_no_digit_is_lost_in_the_text_of_a_schedule(schedule):
     ],
 )
 def test_text_that_is_no_schedule(text):
-    with pytest.raises(ValueError, match=r"is no (schedule|list of epoch=value).*0=5,10=8"):
+    with pytest.raises(ValueError, match=r"is not a (schedule|list of epoch=value).*0=5,10=8"):
         parse_schedule(text)
 
 
@@ -376,17 +376,17 @@ def test_data_is_missing():
         ("labels", "0=0.8,5=0.5", "0=0.8,5=0.5 falls"),
         ("labels", "0=25,5=4/class", "0=25,5=4/class falls"),
         ("labels", math.nan, "nan is out of bounds: give numbers between 0 and 1"),
-        ("labels", "nan", "'nan' is no schedule"),
+        ("labels", "nan", "'nan' is not a schedule"),
         ("labels", "0=nan", "nan is out of bounds"),
         ("classes", math.nan, "nan is out of bounds"),
-        ("classes", "inf", "'inf' is no schedule"),
+        ("classes", "inf", "'inf' is not a schedule"),
         ("probe_rate", math.nan, "nan is out of bounds"),
         ("temperature", math.nan, "finite"),
         ("temperature", math.inf, "finite"),
         ("flip", math.inf, "finite"),
-        ("classes", True, "is no schedule: write"),
-        ("labels", "many", "'many' is no schedule: write 0.5"),
-        ("labels", {"low": 1}, "is no schedule: write"),
+        ("classes", True, "is not a schedule: write"),
+        ("labels", "many", "'many' is not a schedule: write 0.5"),
+        ("labels", {"low": 1}, "is not a schedule: write"),
         ("epochs", "many", "valid integer"),
         ("epochs", 2.5, "valid integer"),
         ("epochs", [20], "valid integer"),

@@ -230,7 +230,7 @@ def _finding_one_another(size: int) -> Iterator[None]:
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"the {size} processes do not find one another ({reason}): start them with torchrun "
+            f"the {size} processes cannot reach one another ({reason}): start them with torchrun "
             "or srun"
         ) from None
 

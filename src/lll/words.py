@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 NOTHING = "–"
-"""What stands for a value that there is none of."""
+"""Printed in place of a value that does not exist."""
 # Control and format characters, halves of a pair, line and paragraph separators.
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # What makes a spreadsheet run a cell, also in the wide letters of East Asia.
@@ -18,7 +18,7 @@ _JOINERS = "\u200c\u200d"  # parts of words in Persian and Hindi, and of some em
 
 
 def visible(text: str) -> str:
-    r"""A person's ``text`` on one line as it is, with all that is not seen written as an escape.
+    r"""A person's ``text`` on one line, with invisible characters written as escapes.
 
     So no name moves the cursor, colours the terminal, turns the direction of writing or fails
     to be encoded. A byte of a file name that is not UTF-8 becomes ``\xNN``.

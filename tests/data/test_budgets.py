@@ -126,7 +126,7 @@ def test_npz_of_what_no_array_holds_is_refused(tmp_path):
     for name in ("labels", "class_names", "ids"):
         given = {"images": images, "labels": labels, "class_names": np.array(["a", "b"])}
         np.savez(path, **(given | {name: bad}))
-        refused(path, f"{name} holds a code that is no character")
+        refused(path, f"{name} contains an invalid character")
     np.savez(path, images=images, labels=labels, class_names=np.array("ab"))
     refused(path, "class_names is <U2 of shape []")
     np.savez(path, images=images, labels=np.empty(0, "U0"))
@@ -142,7 +142,7 @@ def test_npz_of_what_no_array_holds_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as out:
         out.writestr("images", b"not an array")
         out.writestr("labels", b"not an array")
-    refused(path, "images is no array")
+    refused(path, "images is not an array")
 
 
 def test_a_table_that_is_too_large_is_refused(tmp_path, plant, monkeypatch):

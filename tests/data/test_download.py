@@ -190,7 +190,7 @@ def test_a_bad_download_leaves_nothing_and_the_next_starts_clean(server, tmp_pat
     with pytest.raises(UserError, match=message) as error:
         load_archive(archive, Options(), tmp_path)
     assert server.url in str(error.value)
-    assert "fetched anew" in str(error.value)
+    assert "fetched again" in str(error.value)
     assert "\n" not in str(error.value)
     assert shown(tmp_path) == []
     assert len(load_archive(archive, Options(), tmp_path).train) == 9

@@ -100,7 +100,7 @@ def test_rows_may_name_files(tmp_path, write, plant, struct):
     data = load_data(tmp_path / "d", test_share=0)
     assert data.train.images[:, 0, 0, 0].tolist() == [0, 1, 2]
     assert [(s.path, s.reason) for s in data.skipped] == [
-        ("train-0.parquet row 3", f"'../d.png' is no image in {tmp_path / 'd'}")
+        ("train-0.parquet row 3", f"'../d.png' is not an image in {tmp_path / 'd'}")
     ]
     assert [(u.reason, u.count, u.first) for u in data.unused] == [
         ("an image that no row of the Parquet files names", 1, "left.png")

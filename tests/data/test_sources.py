@@ -77,7 +77,7 @@ def test_a_name_wins_over_a_folder_and_a_path_reaches_it(tmp_path, monkeypatch, 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("hello")
-    with pytest.raises(UserError, match=r"notes\.txt is no data set.*\.parquet.*\.npz.*\.zip"):
+    with pytest.raises(UserError, match=r"notes\.txt cannot be read.*\.parquet.*\.npz.*\.zip"):
         load_data(path)
 
 

@@ -94,12 +94,12 @@ def with_value(value):
         (IMAGES, LABELS - 2, {}, "label -2"),
         (IMAGES, LABELS - 2, {"class_names": ["a", "b"]}, "row 0 has label -2"),
         (IMAGES, LABELS, {"class_names": ["a"]}, "row 1 has label 1, .* 1 classes"),
-        (IMAGES, LABELS, {"class_names": ["a", "a"]}, "class name 'a' stands twice"),
+        (IMAGES, LABELS, {"class_names": ["a", "a"]}, "duplicate class name 'a'"),
         (IMAGES, LABELS, {"class_names": ["a", ""]}, "class name 1 is empty"),
         (IMAGES, ["x", "y"] * 10, {"class_names": ["x"]}, "labels holds 'y'"),
         (IMAGES, LABELS > 0, {}, "labels is bool"),
         (IMAGES, np.array([1, "a"] * 10, dtype=object), {}, r"labels mixes kinds \(1\)"),
-        (IMAGES, LABELS, {"ids": ["same"] * 20}, "id 'same' stands twice"),
+        (IMAGES, LABELS, {"ids": ["same"] * 20}, "duplicate id 'same'"),
         (IMAGES, LABELS, {"ids": ["one"]}, r"ids has shape \[1\]"),
         (IMAGES, LABELS, {"images_test": IMAGES}, "images_test is given without labels_test"),
         (IMAGES, LABELS, {"labels_test": LABELS}, "labels_test is given without images_test"),
@@ -166,7 +166,7 @@ def test_a_truncated_npz_and_a_bare_array_are_refused(tmp_path):
         load_data(cut)
     with (tmp_path / "bare.npz").open("wb") as file:
         np.save(file, IMAGES)
-    with pytest.raises(UserError, match=r"bare\.npz holds one bare array"):
+    with pytest.raises(UserError, match=r"bare\.npz contains one array without a name"):
         load_data(tmp_path / "bare.npz")
 
 

@@ -136,7 +136,7 @@ def test_mistakes_are_named(tmp_path, write):
         load_data(write(one, [0], column="kind"))
     with pytest.raises(UserError, match=r"column 'label' is double"):
         load_data(write(one, [0.5]))
-    with pytest.raises(UserError, match="'a' stands twice"):
+    with pytest.raises(UserError, match="duplicate class name 'a'"):
         load_data(write(one, [0], names=["a", "a"]))
     with pytest.raises(UserError, match="has no label at all"):
         load_data(write(one, [None, None], kind=pa.int64()))

@@ -58,7 +58,7 @@ def test_metadata_in_lines_of_json(tmp_path, plant):
     with pytest.raises(UserError, match=r"metadata\.jsonl line 2 is not JSON"):
         load_data(root)
     with_table(root, "[1]", "metadata.jsonl")
-    with pytest.raises(UserError, match=r"metadata\.jsonl line 1 is no JSON object"):
+    with pytest.raises(UserError, match=r"metadata\.jsonl line 1 is not a JSON object"):
         load_data(root)
 
 

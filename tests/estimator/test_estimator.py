@@ -438,7 +438,7 @@ X_BAD, Y_BAD = coloured(each=2)
         (X_BAD.astype(int), Y_BAD, "X is int64: give uint8"),
         (X_BAD[..., :2], Y_BAD, "images of 8 x 8 x 2"),
         (X_BAD[:, None], Y_BAD, "X has images of 1 x 8 x 8 x 3"),
-        (X_BAD.reshape(6, -1)[:, :10], Y_BAD, "10 features, which is no square image"),
+        (X_BAD.reshape(6, -1)[:, :10], Y_BAD, "10 features, which is not a square image"),
         (X_BAD[:0], Y_BAD[:0], "0 sample"),
         (X_BAD / np.nan, Y_BAD, "NaN"),
         (X_BAD, Y_BAD[:5], "inconsistent numbers of samples"),

@@ -129,8 +129,8 @@ UNREADABLE = {
     "text": (b"not weights", "is neither safetensors nor a plain file of torch.save"),
     "empty": (b"", "is neither safetensors nor a plain file of torch.save"),
     "pickle": (pickle.dumps(Evil()), "is neither safetensors nor a plain file of torch.save"),
-    "a list": ([1, 2], "holds no state dict"),
-    "numbers": ({"state_dict": {"a": 1}}, "holds no state dict"),
+    "a list": ([1, 2], "contains no state dict"),
+    "numbers": ({"state_dict": {"a": 1}}, "contains no state dict"),
 }
 
 

@@ -283,7 +283,7 @@ def test_a_file_with_anything_else_in_it_is_one_line(tmp_path, file, content):
         sums = json.loads((home / "checksums.json").read_text())
         sums[file] = hashlib.sha256(content).hexdigest()
         (home / "checksums.json").write_text(json.dumps(sums))
-    with pytest.raises(UserError, match=r"corrupt checkpoint .*: train anew") as error:
+    with pytest.raises(UserError, match=r"corrupt checkpoint .*: train again") as error:
         load_checkpoint(tmp_path)
     assert str(home) in str(error.value)
     assert "\n" not in str(error.value)

@@ -213,7 +213,9 @@ def test_overwriting_follows_no_link(three, tmp_path):
 def test_anything_else_is_left_alone(tmp_path, overwrite):
     (tmp_path / "note.txt").write_text("x")
     for path in (tmp_path, tmp_path / "note.txt", tmp_path / "note.txt" / "below"):
-        with pytest.raises(UserError, match=r"exists already|is no run folder|cannot be written"):
+        with pytest.raises(
+            UserError, match=r"exists already|is not a run folder|cannot be written"
+        ):
             create_run(path, CONFIG, FACTS, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
 

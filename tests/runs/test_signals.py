@@ -130,7 +130,7 @@ def test_a_signal_that_whoever_began_us_ignores_is_ignored(monkeypatch):
         "getsignal",
         lambda number: signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL,
     )
-    assert stop_signals() == [signal.SIGINT, signal.SIGTERM]
+    assert stop_signals() == [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 
 
 def test_a_signal_handler_of_the_callers_is_given_back(tmp_path, monkeypatch):

@@ -10,10 +10,10 @@ from lll.cli import main
 
 
 def end_with_parent() -> None:
-    """Stop as by SIGTERM once standard input is at its end.
+    """Stop this process, as SIGTERM does, when its standard input is closed.
 
-    It is a pipe of which the parent keeps the other end, and which the system closes when the
-    parent ends, however it ends.
+    Standard input is a pipe from the parent. The system closes it when the parent ends, also
+    when the parent is killed.
     """
 
     def wait() -> None:

@@ -50,7 +50,7 @@ def load_in_turn(
 
 
 def say_skipped(skipped: tuple[Skipped, ...]) -> None:
-    """Mention images that could not be read, if any."""
+    """Say which images could not be read, if any."""
     if skipped:
         first = skipped[0]
         complain(
@@ -61,7 +61,7 @@ def say_skipped(skipped: tuple[Skipped, ...]) -> None:
 
 
 def say_unused(unused: tuple[Unused, ...]) -> None:
-    """Mention files that were passed over, if any, by reason."""
+    """Say which files were not used, if any, by reason."""
     if unused:
         groups = "; ".join(f"{group.count} {group.reason}" for group in unused)
         total = sum(group.count for group in unused)

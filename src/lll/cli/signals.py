@@ -17,7 +17,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def stop_signals() -> list[signal.Signals]:
-    """The signals that ask to stop, but for those that whoever began us wants ignored (nohup)."""
+    """The signals that ask to stop, without those that the caller ignores (as nohup does)."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     known = [signal.Signals[name] for name in names if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
@@ -25,7 +25,7 @@ def stop_signals() -> list[signal.Signals]:
 
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """Within, each of `stop_signals` raises Interrupted, as Ctrl-C alone does by itself."""
+    """Inside, each of `stop_signals` raises Interrupted; by default only Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)

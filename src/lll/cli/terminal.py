@@ -28,7 +28,7 @@ _SIGNS = {"–": "-", "…": "...", "→": "->", "×": "x", "±": "+/-", "█": 
 
 
 def use_any_encoding() -> None:
-    """Let what a terminal or a pipe cannot encode be written otherwise, and never fail."""
+    """Print characters that the terminal's encoding lacks in another way, instead of failing."""
     codecs.register_error("lll", _in_other_signs)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -43,7 +43,7 @@ def _in_other_signs(error: UnicodeError) -> tuple[str, int]:
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line, in which names of files and classes may be quoted as they are."""
+    """Print one line of plain text, with control characters escaped."""
     _print(f"{visible(line)}\n", err)
 
 
@@ -53,13 +53,13 @@ def say_json(value: dict[str, Any]) -> None:
 
 
 def complain(message: str, code: int) -> int:
-    """Print one line on standard error; the exit ``code``, for handing on."""
+    """Print one line on standard error, and return the exit ``code``."""
     say(f"lll: {one_line(message)}", err=True)
     return code
 
 
 def say_csv(text: str) -> None:
-    """Print a CSV: as it is for a program, with control characters escaped for a person."""
+    """Print a CSV unchanged; on a terminal, with control characters escaped."""
     if sys.stdout.isatty():
         text = "".join(f"{visible(line)}\n" for line in text.splitlines())
     _print(text)
@@ -73,7 +73,7 @@ def say_table(
     title: str = "",
     err: bool = False,
 ) -> None:
-    """Print a table under its title: its first column and those in ``left`` begin at the left."""
+    """Print a table under its title; the first column and those in ``left`` are left-aligned."""
     from rich import box
     from rich.table import Table
 
@@ -92,7 +92,7 @@ def say_table(
 
 
 def console(*, err: bool = False) -> Console:
-    """A console to which every string is plain text; for bars and tables."""
+    """A console for bars and tables that treats every string as plain text."""
     from rich.console import Console
 
     return Console(stderr=err, markup=False, emoji=False, highlight=False)
@@ -108,19 +108,19 @@ def stop_bar(bar: Progress) -> None:
 
 
 def working(what: str) -> Status:
-    """Shows on standard error, if that is a terminal, that something is being done."""
+    """A spinner on standard error, if that is a terminal."""
     return console(err=True).status(plain(what), spinner="line")
 
 
 def plain(text: str, style: str = "") -> Text:
-    """``text`` for a table or a bar, as it is."""
+    """``text`` for a table or a bar, without markup."""
     from rich.text import Text
 
     return Text(visible(text), style)
 
 
 def calm(show: Callable[..., None], failures: list[Exception]) -> Callable[..., None]:
-    """``show``, which never fails: after the first of ``failures`` it shows nothing any more."""
+    """``show`` that never raises: the first error goes into ``failures`` and ends the display."""
 
     def call(*arguments: Any) -> None:
         if not failures:
@@ -147,7 +147,7 @@ def _print(text: str, err: bool = False) -> None:
 
 
 def let_go() -> bool:
-    """Write out what is still held back; False if that cannot be. At exit Python has none left."""
+    """Flush both streams; False if standard output cannot be written. Python then exits quietly."""
     written = True
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -165,9 +165,9 @@ class _Line(logging.Formatter):
 
 
 def say_warnings() -> None:
-    """Let what the library warns of appear as the commands' own lines do, and nothing else.
+    """Print the library's warnings as the commands' own lines, and hide those of Python.
 
-    Python's own warnings are for those who write programs: `python -W` shows them.
+    Python's warnings are for programmers: `python -W` shows them.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -30,7 +30,7 @@ def watching(
 ) -> Iterator[Watch]:
     """Shows how a run trains, and turns `stop_signals` into a saved stop.
 
-    Of several ranks the first shows it. What cannot be shown ends no training: the error
+    Of several ranks the first shows it. An error in the display does not stop training: it
     is raised at its end.
     """
     from lll.runs.train import RunStopped

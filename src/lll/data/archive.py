@@ -59,9 +59,14 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
     name = member.orig_filename  # zipfile cuts ``filename`` at a NUL
     parts = PurePosixPath(name).parts
     if "\\" in name or "\0" in name or re.match(r"[A-Za-z]:", name):
-        raise UserError(f"{path}: member {name!r} is no plain path: make the zip again with '/'")
+        raise UserError(
+            f"{path}: member {name!r} is not a plain path: make the zip again, with '/' between"
+            " folders"
+        )
     if name.startswith("/") or ".." in parts or not parts:
-        raise UserError(f"{path}: member {name!r} leaves the archive: do not trust this zip")
+        raise UserError(
+            f"{path}: member {name!r} points outside the archive: do not trust this zip"
+        )
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise UserError(
             f"{path}: member {name!r} is a link or a special file: make the zip with plain files"

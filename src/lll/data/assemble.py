@@ -71,7 +71,7 @@ def check_class_names(names: Iterable[object], where: str) -> tuple[str, ...]:
         raise UserError(f"{where}: class name {out.index('')} is empty: give every class a name")
     if len(set(out)) < len(out):
         twice = next(name for name in out if out.count(name) > 1)
-        raise UserError(f"{where}: class name {twice!r} stands twice: make the names distinct")
+        raise UserError(f"{where}: duplicate class name {twice!r}: give each class its own name")
     return out
 
 
@@ -133,9 +133,7 @@ def assemble(
         raise UserError(f"{name} has no label at all: label at least one image of each class")
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
-        raise UserError(
-            f"{name}: id {str(unique[counts.argmax()])!r} stands twice: make ids unique"
-        )
+        raise UserError(f"{name}: duplicate id {str(unique[counts.argmax()])!r}: make ids unique")
     validation = (splits == "validation") & (labels != UNLABELLED)
     test = (splits == "test") & (labels != UNLABELLED)
     if not test.any():

@@ -79,7 +79,7 @@ def load_cached(
     except (OSError, StoreError) as error:
         reason = getattr(error, "strerror", None) or error
         logging.getLogger("lll").warning(
-            "%s cannot keep decoded images (%s): they are decoded into memory, and anew next"
+            "%s cannot keep decoded images (%s): they are decoded into memory, and again next"
             " time; make room there, or choose another folder with --cache FOLDER",
             place.parent,
             reason,
@@ -129,7 +129,7 @@ def _kept(place: Path, stamp: str, *, says: bool = True) -> DataSet | None:
     except _DamagedError as error:
         if says:
             logging.getLogger("lll").warning(
-                "%s is damaged (%s): the images are decoded anew", place, error
+                "%s is damaged (%s): the images are decoded again", place, error
             )
         return None
 

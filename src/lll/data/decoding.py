@@ -333,7 +333,7 @@ def read_one(reader: Reader) -> bytes | UnreadableError:
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """Pillow's size warning becomes an error to catch; its remarks on metadata stay silent."""
+    """Turn Pillow's size warning into an error, and silence its remarks on metadata."""
     from PIL import Image
 
     with warnings.catch_warnings():

@@ -80,7 +80,7 @@ def image_files(path: str | Path) -> list[tuple[str, Reader]]:
     readers = [(entry.place, image_reader(entry)[0]) for entry in walk(place)]
     found = [(as_text(file), reader) for file, reader in readers if reader is not None]
     if not found:
-        raise UserError(f"{name}: holds no image file")
+        raise UserError(f"{name}: there is no image file in it")
     return found
 
 

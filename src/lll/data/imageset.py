@@ -52,7 +52,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Unused:
-    """Files that were passed over for one ``reason``: how many, and the ``first`` of them."""
+    """Files that were not used for one ``reason``: how many, and the ``first`` of them."""
 
     reason: str
     count: int

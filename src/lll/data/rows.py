@@ -51,7 +51,7 @@ class InFile:
         while len(target):
             count = os.preadv(self._file, [target], self.start + position)
             if not count:
-                raise UserError(f"{self.path} has become shorter: load the data anew")
+                raise UserError(f"{self.path} has become shorter: load the data again")
             target, position = target[count:], position + count
 
 

@@ -59,7 +59,7 @@ class Entry:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether the file or folder called ``name`` is passed over, whatever it holds."""
+    """Whether the file or folder called ``name`` is ignored, whatever it contains."""
     return name.startswith(".") or name.casefold() in JUNK
 
 
@@ -107,7 +107,7 @@ def _status(root: Path) -> os.stat_result:
 
 
 def _unreadable(place: str, error: OSError) -> UserError:
-    return UserError(f"{as_text(place)} cannot be read: {error.strerror}: check its rights")
+    return UserError(f"{as_text(place)} cannot be read: {error.strerror}: check its permissions")
 
 
 def _inside(folder: Entry, start: int) -> Iterable[tuple[Entry, bool]]:

@@ -53,7 +53,7 @@ class Workers:
             code = process.wait()
             raise UserError(
                 f"the process that decoded {names[0]} to {names[-1]} died (exit code {code}):"
-                " free some memory, or remove the image at fault"
+                " free some memory, or remove the image that caused it"
             ) from error
         finally:
             self._idle.put(process)

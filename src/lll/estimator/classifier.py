@@ -266,7 +266,7 @@ class GradualClassifier(
             if not first and shape != self.image_shape_:
                 raise UserError(
                     f"X has images of {said(shape)}, but this GradualClassifier was fitted on "
-                    f"{said(self.image_shape_)}: resize them, or fit anew"
+                    f"{said(self.image_shape_)}: resize them, or call fit again"
                 )
             X = X.reshape(len(X), math.prod(shape))
         rows = validate_data(self, X, reset=first)

@@ -50,7 +50,7 @@ def _shape_of_rows(features: int, wanted: Sequence[int] | None) -> Shape:
         if side * side * channels == features:
             return side, side, channels
     raise UserError(
-        f"X has {features} features, which is no square image, grey or RGB: "
+        f"X has {features} features, which is not a square image, grey or RGB: "
         "give image_shape=(height, width) or (height, width, 3)"
     )
 

@@ -148,7 +148,9 @@ def plan_run(
     """
     for name, schedule in (("classes", classes), ("labels", labels)):
         if schedule.rule == "decay":
-            raise UserError(f"{name} {schedule}: rule 'decay' falls, and {name} never do")
+            raise UserError(
+                f"{name} {schedule}: rule 'decay' makes the values fall, and {name} must not fall"
+            )
     classes = classes_of_data(classes, class_count)
     return [
         EpochPlan(
@@ -194,7 +196,7 @@ def parse_schedule(text: str | float | Sequence[Sequence[float]] | Schedule) -> 
         return Schedule(float(text), float(text))
     if isinstance(text, list | tuple):
         if not all(isinstance(point, list | tuple) and len(point) == 2 for point in text):
-            raise ValueError(f"{text!r} is no list of [epoch, value], as in [[0, 5], [10, 8]]")
+            raise ValueError(f"{text!r} is not a list of [epoch, value], as in [[0, 5], [10, 8]]")
         text = ",".join("=".join(map(str, point)) for point in text)
     text = str(text).strip().replace(" ", "")
     if "=" in text:
@@ -219,7 +221,7 @@ def parse_schedule(text: str | float | Sequence[Sequence[float]] | Schedule) -> 
 
 
 def _no_schedule(text: str) -> ValueError:
-    return ValueError(f"{text!r} is no schedule: write 0.5, 8:10, 8:all, 4/class or 0=5,10=8")
+    return ValueError(f"{text!r} is not a schedule: write 0.5, 8:10, 8:all, 4/class or 0=5,10=8")
 
 
 def _parse_points(text: str) -> Schedule:
@@ -228,7 +230,7 @@ def _parse_points(text: str) -> Schedule:
         pairs = [point.split("=") for point in text.removesuffix("/class").split(",")]
         points = tuple(sorted((int(epoch), float(value)) for epoch, value in pairs))
     except ValueError:
-        raise ValueError(f"{text!r} is no list of epoch=value, as in 0=5,10=8") from None
+        raise ValueError(f"{text!r} is not a list of epoch=value, as in 0=5,10=8") from None
     epochs, values = [epoch for epoch, _ in points], [value for _, value in points]
     if epochs[0] < 0 or len(set(epochs)) < len(epochs):
         raise ValueError(f"{text!r}: list each epoch once, from 0 up")
@@ -280,5 +282,5 @@ def rate_schedule(text: Any) -> Schedule:
     """A schedule of learning rates, 0 or more."""
     schedule = parse_schedule(text)
     if schedule.high is None or schedule.per_class:
-        raise ValueError(f"{schedule} is no learning rate: write 0.001 or 0.01:0.03")
+        raise ValueError(f"{schedule} is not a learning rate: write 0.001 or 0.01:0.03")
     return _check_range(schedule, 0, math.inf, rises=False)

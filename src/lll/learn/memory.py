@@ -20,7 +20,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees, for its next use; False where that is not to be had.
+    """Keep freed memory in this process for its next use; False where that is not possible.
 
     It changes the whole process, so the command line calls it and the library never does; a
     script that trains may call it too. Large pages come only if it is called before torch is
@@ -36,7 +36,7 @@ def keep_freed_memory() -> bool:
 
 
 def check_limit() -> None:
-    """UserError if this process may have less memory than it takes to begin.
+    """UserError if the memory limit (ulimit -v) is too low to start.
 
     Loading torch would end it without a word.
     """

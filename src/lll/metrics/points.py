@@ -17,7 +17,7 @@ def check_finite(points: NDArray[np.floating[Any]], whose: str) -> None:
     if bad:
         raise UserError(
             f"{whose}: {bad} of {len(points)} hold NaN or infinity: "
-            "choose an earlier checkpoint, or train anew with a lower learning rate"
+            "choose an earlier checkpoint, or train again with a lower learning rate"
         )
 
 

@@ -58,7 +58,7 @@ def evaluate(
     nothing to measure; ``missing`` says why for each figure that cannot be had. Linear probe
     and neighbours are fitted to the labelled training images, validation left out
     (``TRAIN_MOST`` at most, drawn by the run's seed), and scored on the test images, on which
-    k-means and silhouettes also stand. ``data`` and ``encoder`` as in `lll.train`, needed if
+    k-means and silhouettes are computed too. ``data`` and ``encoder`` as in `lll.train`, needed if
     they were given there. Nothing is written.
 
     Raises UserError for a run that is not finished, without a checkpoint or on other data, and
@@ -116,7 +116,7 @@ def check_finished(run: Run) -> None:
 
 
 def _position(run: Run, checkpoint: str) -> Position:
-    """Where the checkpoint called ``checkpoint`` stands; `chosen` is the latest without one."""
+    """The position of the checkpoint called ``checkpoint``; `chosen` is the latest without one."""
     saved = load_checkpoint(run.path, checkpoint)
     if saved is None and checkpoint == "chosen":
         saved = load_checkpoint(run.path)

@@ -157,7 +157,11 @@ def _sum(content: bytes) -> str:
 
 def _remedy(folder: Path, but: str = "") -> str:
     others = [position for position in _positions(folder) if str(position) != but]
-    return f"give `--checkpoint {others[-1]}` to go on from there" if others else "train anew"
+    return (
+        f"give `--checkpoint {others[-1]}` to go on from there"
+        if others
+        else "train again from the start"
+    )
 
 
 def _named(folder: Path) -> dict[str, str]:

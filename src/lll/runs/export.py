@@ -185,7 +185,7 @@ def write_parquet(table: pyarrow.Table, path: Path) -> None:
 
 
 class Network(nn.Module):
-    """Who answers in a learner, as one module: images [n, 3, s, s] in [0, 1] to `OUTPUTS`."""
+    """What predicts in a learner, as one module: images [n, 3, s, s] in [0, 1] to `OUTPUTS`."""
 
     def __init__(self, learner: Learner) -> None:
         super().__init__()

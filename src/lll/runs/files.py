@@ -40,7 +40,7 @@ def write_whole(path: Path, content: bytes, remedy: str = AGAIN) -> None:
     """Write ``content`` to a temporary name, flush it to disk, and rename it to ``path``.
 
     So ``path`` holds the old content or the new one, whatever happens. A link is followed, and
-    what is no regular file (a pipe, /dev/stdout) is written to directly.
+    anything but a regular file (a pipe, /dev/stdout) is written to directly.
     """
     with says_when_full(path, remedy):
         target = path.resolve()

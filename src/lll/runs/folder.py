@@ -75,7 +75,7 @@ def check_room(path: Path, *, overwrite: bool) -> None:
             "or give --overwrite"
         )
     if not is_run:
-        raise UserError(f"{path}: is no run folder, so --overwrite leaves it alone")
+        raise UserError(f"{path}: is not a run folder, and --overwrite replaces run folders only")
 
 
 def _untrained(path: Path, names: set[str]) -> bool:

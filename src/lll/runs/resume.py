@@ -53,7 +53,7 @@ def resume(
         elif checkpoint != "latest" or run.metrics or run.config.from_run is not None:
             # A run that ended before its first checkpoint begins again; others would lose much.
             raise UserError(
-                f"{run.path}: no checkpoint {checkpoint!r} to go on from: begin anew, in another "
+                f"{run.path}: no checkpoint {checkpoint!r} to go on from: start again, in another "
                 "folder or with --overwrite"
             )
         prepared = prepare(
@@ -135,7 +135,7 @@ def earlier_run(config: RunConfig, out: str | Path, encoder: nn.Module | None = 
 
 
 def check_same_data(run: Run, prepared: Prepared) -> None:
-    """UserError if ``prepared`` stands on other data than ``run`` was trained on."""
+    """UserError if ``prepared`` has other data than ``run`` was trained on."""
     facts = replace(prepared.facts, name=run.data.name)
     if not run.data.labels:  # of 0.1: its hash is of another kind
         facts = replace(facts, fingerprint=run.data.fingerprint, labels="")

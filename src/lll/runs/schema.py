@@ -69,7 +69,7 @@ class EpochMetrics(Strict):
     def _losses_are_numbers(self) -> Self:
         for name, value in (self.__pydantic_extra__ or {}).items():
             if name.endswith("_loss") and not isinstance(value, float | int):
-                raise ValueError(f"{name} is no number")
+                raise ValueError(f"{name} is not a number")
         return self
 
 

@@ -42,7 +42,7 @@ class NotACheckpointError(ValueError):
 
 def _dense(tensor: Tensor) -> Tensor:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        raise ValueError("is no plain tensor")
+        raise ValueError("is not a plain tensor")
     return tensor
 
 
@@ -51,13 +51,13 @@ def _moment(value: Any) -> Any:
     if isinstance(value, Tensor):
         return _dense(value)
     if not isinstance(value, float | int | None):
-        raise ValueError("is no number and no tensor")
+        raise ValueError("is neither a number nor a tensor")
     return value
 
 
 def _series(tensor: Tensor) -> Tensor:
     if tensor.ndim != 1 or not tensor.is_floating_point():
-        raise ValueError("is no series of numbers")
+        raise ValueError("is not a series of numbers")
     return tensor
 
 

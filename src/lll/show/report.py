@@ -60,7 +60,7 @@ def report(
     load: Load = data_of,
     on_run: Callable[[str], None] = lambda name: None,
 ) -> list[str]:
-    """Write one HTML file about ``runs`` to ``out``; what it lacks, one line each.
+    """Write one HTML file about ``runs`` to ``out``; returns what is missing, one line each.
 
     Several runs stand side by side. Figures are those of RUN/evaluation.json, which is made
     where it is not there; the pictures are of the latest checkpoint. A run without test

@@ -130,7 +130,7 @@ def load_data(
         if fits(path):
             return _load_path(path, load, options, cache)
     kinds = "; ".join(name for name, _, _ in KINDS)
-    raise UserError(f"{path} is no data set that can be read: give {kinds}")
+    raise UserError(f"{path} cannot be read as a data set: give {kinds}")
 
 
 def _load_path(

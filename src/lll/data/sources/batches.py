@@ -36,7 +36,7 @@ def check_bytes(metadata: Any, path: Path) -> None:
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     unpacked = sum(group.total_byte_size for group in groups)
     unpacked = max(unpacked, LEAST_IMAGE_BYTES * metadata.num_rows)
-    remedy = "write its rows anew if you trust it"
+    remedy = "if you trust it, write its rows to a new file"
     check_unpacked(unpacked, path.stat().st_size, MAX_PARQUET_BYTES, path, remedy)
 
 

@@ -98,7 +98,7 @@ def _objects(text: str, where: str) -> Table:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where} line {line} is not JSON: correct the line") from error
         if not isinstance(value, dict):
-            raise UserError(f"{where} line {line} is no JSON object: write one for each image")
+            raise UserError(f"{where} line {line} is not a JSON object: write one for each image")
         objects.append((line, {name: "" if v is None else str(v) for name, v in value.items()}))
     header = list(dict.fromkeys(name for _, row in objects for name in row))
     return header, [(line, [row.get(name, "") for name in header]) for line, row in objects]

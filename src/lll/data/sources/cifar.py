@@ -127,7 +127,7 @@ def fetch_archive(
         download(archive.url, archive.sha256, path, progress)
     except DownloadError as error:
         raise UserError(
-            f"{archive.url} could not be fetched ({error}) and will be fetched anew next time:"
+            f"{archive.url} could not be fetched ({error}) and will be fetched again next time:"
             f" use --data digits, which needs no network, or put the file by hand at {path}"
         ) from error
     except OSError as error:

@@ -69,7 +69,9 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UserError(f"{path} holds one bare array: save it with numpy.savez")
+                raise UserError(
+                    f"{path} contains one array without a name: save it with numpy.savez"
+                )
             wanted = {key for keys in KEYS.values() for key in keys}
             _check_bytes(path, wanted)
             return {key: archive[key] if key in wanted else np.empty(0) for key in archive.files}
@@ -97,11 +99,11 @@ def _check_bytes(path: Path, keys: Collection[str]) -> None:
 def _check_array(path: Path, role: str, array: Any, options: Options) -> None:
     """UserError for what only a file can hold."""
     if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what it does not know
-        raise UserError(f"{path}: {role} is no array: save it with numpy.savez")
+        raise UserError(f"{path}: {role} is not an array: save it with numpy.savez")
     if array.dtype.kind == "U" and array.size * array.itemsize:
         codes = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
         if codes.max() > sys.maxunicode:
-            raise UserError(f"{path}: {role} holds a code that is no character: save it anew")
+            raise UserError(f"{path}: {role} contains an invalid character: save it again")
     if role == "class_names" and (array.ndim != 1 or array.dtype.kind not in "Uiu"):
         raise UserError(
             f"{path}: class_names is {array.dtype} of shape {list(array.shape)}: give one string"

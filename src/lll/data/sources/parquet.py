@@ -130,7 +130,7 @@ def _named(files: Files, table: str, named: set[str], path: str) -> bytes:
         if candidate in files.images:
             named.add(candidate)
             return files.images[candidate]()
-    raise UnreadableError(f"{path!r} is no image in {files.where}")
+    raise UnreadableError(f"{path!r} is not an image in {files.where}")
 
 
 def load_parquet_file(path: Path, options: Options) -> DataSet:
@@ -225,7 +225,7 @@ def _read(find: Callable[[str], bytes], cell: Cell) -> bytes:
         return data
     path = path if data is None else data
     if not path:
-        raise UnreadableError("the row holds no image bytes")
+        raise UnreadableError("the row has no image")
     return find(str(path))
 
 

@@ -81,7 +81,7 @@ def _listed(files: Files, table: str) -> dict[str, _Said]:
         said[path] = _merged(said.get(path), now)
     if absent:
         raise UserError(
-            f"{where} names {absent[0]!r} ({len(absent)} in all), which is no image file in"
+            f"{where} names {absent[0]!r} ({len(absent)} in all), which is not an image file in"
             f" {files.where}: add the file or remove the row"
         )
     return said
@@ -144,7 +144,7 @@ def _inside(cell: str, where: str) -> str:
     outside = path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", cell)
     if not cell or outside or "\\" in cell:
         raise UserError(
-            f"{where}: {cell!r} is no path inside the folder: write it relative to the folder,"
+            f"{where}: {cell!r} is not a path inside the folder: write it relative to the folder,"
             " with '/'"
         )
     return path.as_posix()

@@ -51,7 +51,7 @@ def _from_torch(content: bytes, where: str) -> Mapping[str, Tensor]:
         ) from error
     tensors = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(tensors, Mapping) or not all(map(torch.is_tensor, tensors.values())):
-        raise UserError(f"{where} holds no state dict: save the module's state_dict()")
+        raise UserError(f"{where} contains no state dict: save the module's state_dict()")
     return tensors
 
 

@@ -23,7 +23,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 class Html(str):
-    """Text that is markup already. Any other string is foreign and is escaped."""
+    """Text that is already HTML. Every other string is escaped."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ def side_by_side(parts: Sequence[Html]) -> Html:
 
 
 def page(title: str, intro: Html, sections: dict[str, Html]) -> str:
-    """The whole document; ``sections`` maps headings to what stands under them."""
+    """The whole document; ``sections`` maps headings to their content."""
     style = resources.files("lll.show.plots").joinpath("page.css").read_text(encoding="utf-8")
     links = [tag("a", name, href=f"#{_anchor(name)}") for name in sections]
     body = [section(name, content) for name, content in sections.items()]

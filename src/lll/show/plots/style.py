@@ -59,7 +59,7 @@ def whole_numbers(axes: Axes, *, x: bool = True, y: bool = False) -> None:
 
 
 def plain(name: str, most: int = NAME_MOST) -> str:
-    r"""A foreign ``name`` as text that matplotlib shows as it is: one line, no mathematics.
+    r"""A user's ``name`` as one line of text that matplotlib shows unchanged, not as mathematics.
 
     >>> plain("a $x$ b"), plain("a" * 40, most=5)
     ('a \\$x\\$ b', 'aaaa…')
