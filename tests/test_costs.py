@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tests.tiny import batch_index, batches_of, tiny_config, tiny_data
+from tests.tiny import STEPPING, batch_index, batches_of, tiny_config, tiny_data
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lll import Watch
@@ -14,7 +14,6 @@ from lll.learn.batches import epoch_batches
 from lll.learn.graphs import Replayed, differing
 from lll.learn.loop import Progress, learn
 from lll.learn.prepare import prepare
-from lll.methods import METHODS
 from lll.methods.sandbox import RULES
 from lll.runs.train import begin
 
@@ -54,7 +53,7 @@ def calls_by_step(**given):
     return [after - before for before, after in pairwise(marks[1:])]
 
 
-CASES = [(method, None) for method in METHODS if method != "sandbox"]
+CASES = [(method, None) for method in STEPPING if method != "sandbox"]
 CASES += [("sandbox", rule) for rule in RULES if not rule.startswith("reclassify")]
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny import tiny_config, tiny_data
+from tests.tiny import STEPPING, tiny_config, tiny_data
 
 from lll import UserError, load_run, train_or_resume
-from lll.methods import METHODS
 from lll.methods.sandbox import RULES
 from lll.ranks import Start, local_rank_of, start_of
 
@@ -55,7 +54,7 @@ def ended(started):
     return [(p.returncode, *said) for p, said in zip(started, told, strict=True)]
 
 
-CASES = [(m, None) for m in METHODS if m not in ("sandbox", "finetune")]
+CASES = [(m, None) for m in STEPPING if m not in ("sandbox", "finetune")]
 CASES += [("sandbox", rule) for rule in RULES]
 
 

@@ -9,7 +9,11 @@ from lll import DataSet, ImageSet, RunConfig
 from lll.learn.batches import BatchIndex, epoch_batches
 from lll.learn.feeding import minibatches
 from lll.learn.prepare import Prepared
+from lll.methods import METHODS
 from lll.methods.batch import Batch
+
+STEPPING = [name for name, method in METHODS.items() if method.fit is None]
+"""Methods that take steps on images; the others fit the features of a frozen encoder."""
 
 
 def tiny_data(classes: int = 4, each: int = 30, test_each: int = 10, seed: int = 0) -> DataSet:

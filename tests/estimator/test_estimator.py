@@ -14,13 +14,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
+from tests.tiny import STEPPING
 from torch import nn
 
 from lll import DataSet, GradualClassifier, ImageSet, RunConfig, UserError, train
 from lll.config import fields_of
 from lll.estimator.learnt import revived
 from lll.estimator.pixels import content_ids
-from lll.methods import METHODS
 from lll.runs.predict import load_learner
 
 COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (120, 120, 120)])
@@ -116,7 +116,7 @@ def test_every_label_is_known_by_the_last_epoch_and_not_before():
     assert (classes[0], classes[-1]) == (1, 3)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", STEPPING)
 def test_every_method_fits_and_goes_on(method):
     X, y = coloured(each=8)
     rule = "meta_reclassify" if method == "sandbox" else None
@@ -279,7 +279,7 @@ def test_with_a_small_memory_earlier_classes_are_still_rehearsed():
     assert np.unique(model.learnt_.seen.labels, return_counts=True)[1].tolist() == [6] * 5
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", STEPPING)
 def test_growing_keeps_old_weights_to_the_bit(method):
     """At learning rates of zero nothing but the new outputs of the heads changes."""
     X, y = coloured(each=8)

@@ -107,3 +107,13 @@ def test_events_about_other_images_are_refused(tmp_path):
     file.write_text("id,label,epoch\nelsewhere/1,a,0\n")
     with pytest.raises(UserError, match="no event is about a training image of 'tiny'"):
         prepare(tiny_config(label_events=file), tiny_data())
+
+
+def test_a_correction_holds_from_its_own_epoch_on():
+    ids = np.array(["a", "b"])
+    told = [("a", 0, 0), ("a", 2, 3), ("b", 1, 1)]
+    replay = Replay.of(ids, [LabelEvent(*event, "person") for event in told])
+    assert [dict(zip(k.labelled, k.targets, strict=True)) for k in map(replay.at, range(4))] == [
+        {0: 0}, {0: 0, 1: 1}, {0: 0, 1: 1}, {0: 2, 1: 1},
+    ]  # fmt: skip
+    assert replay.at(3).classes == (0, 1, 2)

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.tiny import first_batch, tiny_config, tiny_data
+from tests.tiny import STEPPING, first_batch, tiny_config, tiny_data
 
 from lll.config import RunConfig
 from lll.errors import UserError
 from lll.learn.learner import build_learner
 from lll.learn.prepare import prepare
-from lll.methods import METHODS
 from lll.methods.sandbox import RULES
 from lll.runs.train import begin
 
@@ -132,7 +131,7 @@ def test_batch_norm_of_a_frozen_encoder_does_not_look_at_the_batch():
         assert learner.parts["encoder"].training
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", STEPPING)
 def test_every_method_has_the_parts_that_its_steps_move(method):
     config = RunConfig(data="x", method=method, width=4)
     learner = build_learner(config, 3, device=torch.device("cpu"))

@@ -9,13 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.tiny import tiny_config, tiny_data
+from tests.tiny import STEPPING, tiny_config, tiny_data
 from torch import nn
 
 from lll import DataSet, ImageSet, UserError, Watch, load_run, train
 from lll.learn.learner import Learner
 from lll.learn.prepare import plan_rows, prepare
-from lll.methods import METHODS
 from lll.metrics.accuracy import accuracy
 from lll.runs.predict import encode, load_learner
 
@@ -26,10 +25,10 @@ def gradual(tmp_path_factory):
 
 
 # A quarter is chance. Frozen colours contrasted for seconds are no easy ground for a probe.
-CHANCE_AND_MORE = dict.fromkeys(METHODS, 0.7) | {"self_supervised": 0.4}
+CHANCE_AND_MORE = dict.fromkeys(STEPPING, 0.7) | {"self_supervised": 0.4}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", STEPPING)
 def test_every_method_learns_and_says_so(method, tmp_path):
     config = tiny_config(
         method=method, epochs=10, width=16, labels=1 if method == "baseline" else 0.5, classes=4,

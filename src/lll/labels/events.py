@@ -53,34 +53,41 @@ class Known:
 class Replay:
     """Labels known from events, such as those of a file: an event holds from its epoch on.
 
-    ``labels`` [n] and ``since`` [n] are the class index and the epoch of each image's event,
-    -1 where it has none. Every image without a known label is in the unlabelled pool.
+    Event k says that the image at position ``at_images[k]`` is of class ``labels[k]`` from epoch
+    ``epochs[k]`` on; they stand in the order of their epochs, and a later event corrects an
+    earlier one. ``count`` is the number of images. Every image without a known label is in the
+    unlabelled pool.
     """
 
+    at_images: NDArray[np.intp]
     labels: NDArray[np.int64]
-    since: NDArray[np.int64]
+    epochs: NDArray[np.int64]
+    count: int
 
     @staticmethod
     def of(ids: NDArray[np.str_], events: Iterable[LabelEvent]) -> Replay:
         """The ``events`` on the images ``ids`` [n]; those on other images are left out."""
         position = {str(name): at for at, name in enumerate(ids)}
-        labels = np.full(len(ids), UNLABELLED, dtype=np.int64)
-        since = np.full(len(ids), UNLABELLED, dtype=np.int64)
-        for event in sorted(events, key=lambda event: event.epoch):
-            at = position.get(event.id)
-            if at is not None:
-                since[at] = event.epoch if since[at] == UNLABELLED else since[at]
-                labels[at] = event.label
-        return Replay(labels, since)
+        told = sorted((e for e in events if e.id in position), key=lambda event: event.epoch)
+        return Replay(
+            np.array([position[event.id] for event in told], dtype=np.intp),
+            np.array([event.label for event in told], dtype=np.int64),
+            np.array([event.epoch for event in told], dtype=np.int64),
+            len(ids),
+        )
 
     def at(self, epoch: int) -> Known:
         """What is known at ``epoch``."""
-        told = (self.since >= 0) & (self.since <= epoch)
-        labelled = np.flatnonzero(told)
-        targets = self.labels[labelled]
-        first = {int(c): int(self.since[labelled[targets == c]].min()) for c in np.unique(targets)}
-        classes = tuple(sorted(first, key=lambda c: (first[c], c)))
-        return Known(labelled, targets, np.flatnonzero(~told), classes)
+        so_far = self.epochs <= epoch
+        labels = np.full(self.count, UNLABELLED, dtype=np.int64)
+        labels[self.at_images[so_far]] = self.labels[so_far]  # of several the last
+        labelled = np.flatnonzero(labels != UNLABELLED)
+        return Known(
+            labelled,
+            labels[labelled],
+            np.flatnonzero(labels == UNLABELLED),
+            tuple(dict.fromkeys(self.labels[so_far].tolist())),
+        )
 
 
 class Source(Protocol):

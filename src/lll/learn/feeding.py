@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,16 +13,13 @@ from torch import Tensor
 
 from lll.data.rows import Rows
 from lll.labels.events import Known
+from lll.learn.ahead import ahead
 from lll.learn.batches import BatchIndex
 from lll.methods.batch import Batch, Pool, Views
 from lll.ranks import ALONE, Ranks
 
 SHARE_FOR_IMAGES = 0.5  # of a device's free memory; the rest is for training
 CHUNK_BYTES = 64 * 2**20  # of an upload
-READ_AHEAD = 2  # minibatches
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 Index = int | slice | NDArray[np.intp]
 
@@ -148,7 +142,7 @@ def _shown(
     if isinstance(inputs, Tensor):
         return (inputs[index] for index in at)
     rows = [np.concatenate([batch.labelled, batch.unlabelled]) for batch in mine]
-    host = _ahead(inputs.read, rows)
+    host = ahead(inputs.read, rows)
     return _uploaded(host, device) if device.type == "cuda" else host
 
 
@@ -156,22 +150,6 @@ def _sent(values: Sequence[NDArray[np.int64]], device: torch.device) -> tuple[Te
     """``values`` on the device, in one transfer."""
     joined = np.concatenate([np.empty(0, np.int64), *values])
     return torch.split(torch.from_numpy(joined).to(device), [len(part) for part in values])
-
-
-def _ahead(read: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """``read`` of each item, in order, the next ones in a thread while one is in use."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[U]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(read, item))
-                if len(waiting) > READ_AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for left in waiting:
-                left.cancel()
 
 
 def _uploaded(parts: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:

@@ -8,8 +8,6 @@ import torch
 from torch import nn
 
 from lll.config import RunConfig
-from lll.data.imageset import ImageSet
-from lll.learn.features import Features, Progress, features_of
 from lll.nets.frozen import Frozen, freeze, frozen_encoder
 
 
@@ -26,17 +24,3 @@ def front_of(
         return freeze(encoder, config.encoder, config.image_size, device=device)
     weights = None if config.weights is None else Path(config.weights)
     return frozen_encoder(config.encoder, config.image_size, weights, device=device)
-
-
-def features_in_order(
-    parts: list[ImageSet],
-    front: Frozen,
-    views: int,
-    cache: Path | None,
-    progress: Progress | None,
-) -> list[Features]:
-    """Features of several sets of images; of the first one ``views`` augmented views too."""
-    return [
-        features_of(part, front, views=0 if at else views, cache=cache, progress=progress)
-        for at, part in enumerate(parts)
-    ]

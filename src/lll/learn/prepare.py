@@ -30,9 +30,9 @@ from lll.labels.oracle import Oracle, order_of_classes, plan_to_choose
 from lll.labels.schedule import EpochPlan, plan_run
 from lll.labels.splits import set_aside
 from lll.learn.device import computes_in_bfloat16, pick_device
-from lll.learn.features import Progress
+from lll.learn.features import Images, Progress, features_of
 from lll.learn.feeding import Inputs, Split, fits_on, place
-from lll.learn.front import features_in_order, front_of
+from lll.learn.front import front_of
 from lll.methods.batch import Views
 from lll.nets.frozen import Frozen
 from lll.ranks import ALONE, Ranks
@@ -49,7 +49,8 @@ class Prepared:
     and ``labels`` says what is known of them when; so do ``validation_ids`` and ``choosing``
     for the images set aside, of which ``validation`` holds those whose label is known by the
     last epoch. With a frozen encoder in ``front`` the inputs are its features, and
-    ``cached_views`` [v, n, d] those of augmented views of ``train``. ``stages`` counts the
+    ``cached_views`` [v, n, d] those of augmented views of ``train``; ``train_images`` and
+    ``test_images`` uint8 [n, h, w, 3] are there to be shown in either case. ``stages`` counts the
     stages of the method; the first takes ``first_epochs``.
     """
 
@@ -67,6 +68,8 @@ class Prepared:
     train: Split
     validation: Split
     test: Split
+    train_images: Images
+    test_images: Images
     front: Frozen | None
     cached_views: torch.Tensor | None
     stages: int
@@ -190,6 +193,8 @@ def prepare(
         train=splits[0],
         validation=splits[1],
         test=splits[2],
+        train_images=train.images,
+        test_images=data.test.images,
         front=front,
         cached_views=cached_views,
         stages=len(config.how.stages(config.options)),
@@ -209,12 +214,16 @@ def _features(
     views = config.feature_views if config.how.fit is None else 0
     if ranks.rank:
         ranks.wait()  # the first encodes and keeps, the others find
-    found = features_in_order(parts, front, views, cache, progress)
+    found = [
+        features_of(part, front, views=0 if at else views, cache=cache, progress=progress)
+        for at, part in enumerate(parts)
+    ]
     if not ranks.rank:
         ranks.wait()
     inputs: list[Inputs] = [_on(features.base, front.device) for features in found]
     seen = [_on(view, front.device) for view in found[0].views]
-    return inputs, torch.stack(seen) if seen else inputs[0][:0][None][:0]
+    shape = (0, *found[0].base.shape)
+    return inputs, torch.stack(seen) if seen else torch.empty(shape, device=front.device)
 
 
 def _on(features: NDArray[np.float16], device: torch.device) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lll.methods import baseline, finetune, gradual, sandbox, self_supervised
+from lll.methods import baseline, finetune, gradual, logistic, sandbox, self_supervised
 from lll.methods.method import Method
 
 METHODS: dict[str, Method] = {
@@ -11,4 +11,5 @@ METHODS: dict[str, Method] = {
     "finetune": finetune.METHOD,
     "gradual": gradual.METHOD,
     "sandbox": sandbox.METHOD,
+    "logistic": logistic.METHOD,
 }

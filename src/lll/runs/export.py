@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lll.config import RunConfig
 from lll.data import SOURCES, load_data
 from lll.data import Progress as Downloading
 from lll.data.assemble import joined
@@ -33,6 +34,7 @@ from lll.learn.features import Progress, features_of
 from lll.learn.feeding import Streamed
 from lll.learn.learner import Learner
 from lll.metrics.points import check_finite
+from lll.nets import build_encoder
 from lll.nets.frozen import Frozen
 from lll.runs.files import write_whole
 from lll.runs.predict import encode, load_learner
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """How far onnxruntime may be from torch: absolute, and relative for values above 1."""
 USAGE = (
-    "images: float32 [n, 3, {size}, {size}], RGB in [0, 1], resized straight to {size}x{size}",
+    "images: float32 [n, 3, {size}, {size}], RGB in [0, 1], {resized}",
     'onnxruntime.InferenceSession("{file}").run(["probabilities"], {{"images": images}})',
 )
 
@@ -187,14 +189,16 @@ def write_parquet(table: pyarrow.Table, path: Path) -> None:
 class Network(nn.Module):
     """What predicts in a learner, as one module: images [n, 3, s, s] in [0, 1] to `OUTPUTS`."""
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: Learner, frozen: nn.Module | None = None) -> None:
         super().__init__()
+        self.frozen = frozen
         self.parts = nn.ModuleDict(learner.parts)
         self.answers = learner.method.answers
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits [n, classes], probabilities [n, classes] and encodings [n, d]."""
-        encodings, logits = self.answers(dict(self.parts.items()), images)
+        inputs = images if self.frozen is None else self.frozen(images)
+        encodings, logits = self.answers(dict(self.parts.items()), inputs)
         return logits, logits.softmax(dim=1), encodings
 
 
@@ -211,10 +215,13 @@ def export_onnx(
     ``checkpoint`` and ``encoder`` as in `lll.runs.predict.load_learner`. The largest difference
     from torch; None if onnxruntime is not installed. Raises UserError without the onnx
     extra, for an encoder that cannot be exported, and for a difference above ``TOLERANCE``,
-    in which case nothing is written.
+    in which case nothing is written. A frozen encoder is part of the graph, in float32, so
+    that probabilities may differ a little from those of a processor that has bfloat16.
     """
     _need_onnx()
-    network = Network(load_learner(run, checkpoint=checkpoint, encoder=encoder)).eval()
+    learner = load_learner(run, checkpoint=checkpoint, encoder=encoder)
+    frozen = _frozen_part(run.config, encoder) if run.config.freeze else None
+    network = Network(learner, frozen).eval()
     model = to_onnx(network, run.config.image_size)
     import onnx.helper
 
@@ -232,10 +239,22 @@ def export_onnx(
     return difference
 
 
+def _frozen_part(config: RunConfig, encoder: nn.Module | None) -> nn.Module:
+    """The frozen encoder as plain layers in float32, normalisation inside."""
+    if encoder is not None:
+        return encoder
+    weights = None if config.weights is None else Path(config.weights)
+    return build_encoder(
+        config.encoder, config.image_size, config.width, config.activation, weights
+    )
+
+
 def usage(run: Run, path: Path) -> tuple[str, ...]:
     """Two lines on the ONNX file at ``path``: what it takes, and the Python that calls it."""
     size = run.config.image_size
-    return tuple(line.format(file=path.name, size=size) for line in USAGE)
+    how = {"squash": "resized straight to {0}x{0}", "crop": "shorter side to {0}, then the middle"}
+    resized = how[run.config.resize].format(size)
+    return tuple(line.format(file=path.name, size=size, resized=resized) for line in USAGE)
 
 
 def _need_onnx() -> None:

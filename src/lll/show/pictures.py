@@ -135,7 +135,7 @@ def draw_views(material: Material) -> Figure:
     labels = prepared.train.truth
     firsts = np.flatnonzero(labels >= 0)[np.unique(labels[labels >= 0], return_index=True)[1]]
     shown = np.resize(firsts, min(VIEWED_IMAGES, len(firsts)))
-    images = prepared.train.inputs[shown]
+    images = torch.from_numpy(np.array(prepared.train_images[shown])).to(prepared.device)
     generator = torch_generator(prepared.device, prepared.config.seed, "pictures", "views")
 
     def some(strength: Strength) -> NDArray[np.float32]:

@@ -191,7 +191,7 @@ def _thumbnail(material: Material, at: int) -> Html:
     caption = f"{names[label]}, {sure}"
     if label != predicted:
         caption = f"{names[label]} taken for {names[predicted]}, {sure}"
-    image: NDArray[np.uint8] = material.prepared.test.inputs[int(at)].cpu().numpy()
+    image = np.asarray(material.prepared.test_images[int(at)])
     return thumbnail(image, f"test image: {caption}", caption)
 
 
@@ -216,7 +216,7 @@ def _mistaken_table(material: Material) -> Html:
 def _mistake(material: Material, mistake: Mistake, total: int) -> Html:
     name = material.class_names[mistake.other]
     share = f"{name}, {percent(mistake.count / total, 0)}"
-    image: NDArray[np.uint8] = material.prepared.test.inputs[mistake.surest].cpu().numpy()
+    image = np.asarray(material.prepared.test_images[mistake.surest])
     true = material.class_names[int(material.labels[mistake.surest])]
     return tag(
         "div", thumbnail(image, f"test image: {true} taken for {name}", share), class_="thumbs"

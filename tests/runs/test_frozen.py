@@ -1,0 +1,104 @@
+"""Runs on the features of a frozen pretrained encoder, on drawn photos, from end to end."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from tests.photos import write_photos
+from tests.processes import in_process
+
+from lll import GradualClassifier, RunConfig, UserError, Watch, resume, train
+from lll.runs.export import export_onnx
+from lll.runs.predict import load_learner
+from lll.runs.train import RunStopped
+
+SMALL = {"encoder": "efficientnet_lite2", "image_size": 64, "feature_views": 1}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("photos"), 6, unlabelled=4, size=(160, 120))
+
+
+def config(photos, method="gradual", **given):
+    values = {"labels": 1, "classes": "all", "batch_size": 16, "width": 16}
+    return RunConfig(data=str(photos), method=method, **(SMALL | values | given))
+
+
+@pytest.fixture(scope="module", params=["gradual", "logistic"])
+def run(request, photos, tmp_path_factory):
+    epochs = {"epochs": 12} if request.param == "gradual" else {}
+    return train(config(photos, request.param, **epochs), tmp_path_factory.mktemp("run") / "r")
+
+
+def test_it_learns_from_six_photos_a_class(run):
+    assert run.finished
+    assert run.result["test_accuracy_final"] >= 0.75  # a quarter is chance
+
+
+def test_prediction_is_that_of_the_features_it_was_scored_on(run, photos):
+    files = sorted(photos.glob("*/0*.jpg"))
+    ended = in_process("predict", run.path, photos, "--checkpoint", "latest")
+    rows = list(csv.DictReader(ended.out.splitlines()))
+    right = [row["class"] == row["path"].split("/")[-2] for row in rows]
+    assert len(rows) == len(files)
+    assert np.mean(right) >= 0.7
+
+
+@pytest.mark.parametrize("command", ["evaluate", "plot", "report"])
+def test_every_command_takes_such_a_run(run, command, tmp_path):
+    out = ["--out", tmp_path / "report.html"] if command == "report" else []
+    ended = in_process(command, run.path, *out)
+    assert ended.code == 0, ended.err
+
+
+def test_onnx_goes_from_pixels_to_probabilities(run, tmp_path):
+    pytest.importorskip("onnxruntime")
+    import onnxruntime
+
+    assert export_onnx(run, tmp_path / "net.onnx", checkpoint="latest") < 1e-3
+    images = torch.randint(256, (3, 3, 64, 64), dtype=torch.uint8)
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    (found,) = session.run(["probabilities"], {"images": (images / 255).numpy()})
+    told = load_learner(run, checkpoint="latest").logits(images).softmax(dim=1)
+    assert np.abs(found - told.numpy()).max() < 0.1  # bfloat16 in one, float32 in the other
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(photos, tmp_path):
+    whole = train(config(photos, epochs=2), tmp_path / "whole")
+    stops = iter([False] * 3 + [True] * 9)
+    with pytest.raises(RunStopped):
+        train(
+            config(photos, epochs=2), tmp_path / "p", watch=Watch(should_stop=lambda: next(stops))
+        )
+    first, second = (load_learner(r).state_dict() for r in (whole, resume(tmp_path / "p")))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_photos_get_the_pretrained_encoder_unless_told_otherwise(photos, tmp_path):
+    ended = in_process("schedule", photos)
+    assert "efficientnet_lite2, frozen, 128 pixels" in ended.out
+    assert "convnet" in in_process("schedule", photos, "--encoder", "convnet", "--classes", 4).out
+
+
+def test_a_method_on_features_needs_a_frozen_encoder(photos):
+    with pytest.raises(UserError, match="'logistic' learns on features: name a pretrained encoder"):
+        RunConfig(data=str(photos), method="logistic")
+
+
+def test_one_labelled_class_is_not_enough(photos, tmp_path):
+    (tmp_path / "events.csv").write_text("id,label,epoch\nball/000.jpg,ball,0\n")
+    one = config(photos, "logistic", label_events=str(tmp_path / "events.csv"))
+    with pytest.raises(UserError, match="needs labels of two classes at least"):
+        train(one, tmp_path / "run")
+
+
+def test_the_estimator_learns_on_features_too():
+    from tests.photos import KINDS, draw_photo
+
+    images = [np.asarray(draw_photo(k, s, (96, 96))) for k in KINDS for s in range(4)]
+    y = np.repeat(np.arange(len(KINDS)), 4)
+    model = GradualClassifier(method="logistic", random_state=0, **SMALL)
+    model.fit(np.stack(images), y)
+    assert model.score(np.stack(images), y) > 0.9
