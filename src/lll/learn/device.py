@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 
 from lll.errors import UserError
 from lll.nets.frozen import has_bfloat16
@@ -43,3 +46,22 @@ def computes_in_bfloat16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bfloat16"
     return device.type in ("cpu", "cuda") and has_bfloat16(device)
+
+
+class InBfloat16:
+    """A part that is computed in bfloat16 where that is safe, and gives float32.
+
+    Its attributes are those of the part itself.
+    """
+
+    def __init__(self, part: nn.Module, device: str) -> None:
+        self._part, self._device = part, device
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """What the part gives for ``rows``, in float32."""
+        with torch.autocast(self._device, dtype=torch.bfloat16):
+            out: Tensor = self._part(rows)
+        return out.float()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part, name)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from lll.config import RunConfig
 from lll.errors import UserError
+from lll.learn.device import InBfloat16
+from lll.learn.optimizers import load_states, new_optimizers, summed
 from lll.methods.batch import Batch
 from lll.methods.method import Losses, Method, Nets, Rows, Shape, Stages, Step
 from lll.nets import (
@@ -71,7 +73,7 @@ class Learner(nn.Module):
             self.add_module(name, part)
         self.to(device)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizers = self._new_optimizers()
+        self.optimizers = new_optimizers(self.parts, self.method)
 
     @property
     def method(self) -> Method:
@@ -118,7 +120,9 @@ class Learner(nn.Module):
         ]
         owners = dict.fromkeys(self.method.owner(name) for name in step.reaches)
         for gradient in gradients:
-            for parameter, value in zip(reached, self._summed(gradient, reached), strict=True):
+            for parameter, value in zip(
+                reached, summed(gradient, reached, self.ranks), strict=True
+            ):
                 parameter.grad = value
             for owner in owners:
                 if owner in self.optimizers:
@@ -160,7 +164,7 @@ class Learner(nn.Module):
             if callable(grow := getattr(part, "grow", None)):
                 with weights_from(derive(self.config.seed, name, classes)):
                     grow(classes)
-        self.optimizers = self._new_optimizers()
+        self.optimizers = new_optimizers(self.parts, self.method)
         self.load_optimizer_states(states)
 
     def place(self, device: torch.device) -> None:
@@ -168,7 +172,7 @@ class Learner(nn.Module):
         states = self.optimizer_states()
         self.device = device
         self.to(device)
-        self.optimizers = self._new_optimizers()
+        self.optimizers = new_optimizers(self.parts, self.method)
         self.load_optimizer_states(states)
 
     def begin_stage(self, stage: int) -> None:
@@ -177,7 +181,7 @@ class Learner(nn.Module):
             return
         self.stage = stage
         reset_module(self.parts["probe"], derive(self.config.seed, "probe", stage))
-        self.optimizers = self._new_optimizers()
+        self.optimizers = new_optimizers(self.parts, self.method)
 
     def set_rates(self, rates: Mapping[str, float]) -> None:
         """Set the learning rate of each optimizer."""
@@ -193,37 +197,8 @@ class Learner(nn.Module):
         return {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
 
     def load_optimizer_states(self, saved: Mapping[str, Any]) -> None:
-        """Take the moments and counts of ``saved``, and no setting: it may be of another device.
-
-        A row that a part has gained since begins with moments at zero.
-        """
-        for name, optimizer in self.optimizers.items():
-            groups, states = [], {}
-            for own, other in zip(optimizer.param_groups, saved[name]["param_groups"], strict=True):
-                groups.append({**own, "params": other["params"]})
-                for number, parameter in zip(other["params"], own["params"], strict=True):
-                    if number in saved[name]["state"]:
-                        states[number] = _padded(saved[name]["state"][number], parameter)
-            optimizer.load_state_dict({"state": states, "param_groups": groups})
-
-    def own_states(self, saved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """``saved`` without parts that version 0.1 kept though the method never moved them.
-
-        They stand last in their optimizer.
-        """
-        kept: dict[str, dict[str, Any]] = {}
-        for name, state in saved.items():
-            if name not in self.optimizers:
-                continue
-            counts = [len(group["params"]) for group in self.optimizers[name].param_groups]
-            groups = [
-                {**group, "params": group["params"][:count]}
-                for group, count in zip(state["param_groups"], counts, strict=False)
-            ]
-            numbers = {number for group in groups for number in group["params"]}
-            states = {n: value for n, value in state["state"].items() if n in numbers}
-            kept[name] = {"state": states, "param_groups": groups}
-        return kept
+        """Take the moments and counts of ``saved``; rows gained since begin at zero."""
+        load_states(self.optimizers, saved)
 
     def fill(self, weights: Mapping[str, Tensor], where: str) -> None:
         """Load a checkpoint's ``weights``; UserError that names ``where`` if they do not fit."""
@@ -243,14 +218,6 @@ class Learner(nn.Module):
         for optimizer in self.optimizers.values():
             for state in optimizer.state.values():
                 yield from (value for value in state.values() if isinstance(value, Tensor))
-
-    def _new_optimizers(self) -> dict[str, torch.optim.Adam]:
-        owned: dict[str, list[nn.Parameter]] = {}
-        for name, part in self.parts.items():
-            owned.setdefault(self.method.owner(name), []).extend(
-                p for p in part.parameters() if p.requires_grad
-            )
-        return {owner: _adam(parameters) for owner, parameters in owned.items() if parameters}
 
     def _nets(self) -> Nets:
         """The parts as functions; in bfloat16, each takes and gives float32 all the same.
@@ -280,43 +247,6 @@ class Learner(nn.Module):
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
-
-    def _summed(
-        self, gradient: Sequence[Tensor | None], reached: Sequence[nn.Parameter]
-    ) -> Sequence[Tensor | None]:
-        """``gradient``, one entry for each of ``reached``, summed over ranks in one message."""
-        if self.ranks.alone:
-            return gradient
-        parts = [
-            torch.zeros_like(parameter) if part is None else part
-            for part, parameter in zip(gradient, reached, strict=True)
-        ]
-        flat = self.ranks.add(torch.cat([part.reshape(-1) for part in parts]))
-        sizes = [part.numel() for part in parts]
-        # Laid out as the parameters are, channels-last: a fused optimizer goes by memory alone.
-        return [
-            torch.empty_like(parameter).copy_(part.view(parameter.shape))
-            for part, parameter in zip(torch.split(flat, sizes), reached, strict=True)
-        ]
-
-
-class InBfloat16:
-    """A part that is computed in bfloat16 where that is safe, and gives float32.
-
-    Its attributes are those of the part itself.
-    """
-
-    def __init__(self, part: nn.Module, device: str) -> None:
-        self._part, self._device = part, device
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """What the part gives for ``rows``, in float32."""
-        with torch.autocast(self._device, dtype=torch.bfloat16):
-            out: Tensor = self._part(rows)
-        return out.float()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._part, name)
 
 
 def build_learner(
@@ -371,23 +301,3 @@ def _head(config: RunConfig, features: int) -> tuple[nn.Module, int]:
         return nn.Identity(), features
     activation = activation_named(config.activation)
     return feature_head(features, config.width, activation), config.width
-
-
-def _adam(parameters: list[nn.Parameter]) -> torch.optim.Adam:
-    device = parameters[0].device
-    if device.type != "cuda":
-        return torch.optim.Adam(parameters, fused=True)
-    # On the device, so that a recorded step reads the rate anew.
-    rate = torch.tensor(1e-3, device=device)
-    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=True)
-
-
-def _padded(state: Mapping[str, Any], parameter: Tensor) -> dict[str, Any]:
-    """The optimizer's memory of a parameter, with zero rows for the outputs it has gained."""
-    out = {}
-    for key, value in state.items():
-        if isinstance(value, Tensor) and value.dim() and len(value) < len(parameter):
-            rows = value.new_zeros(len(parameter) - len(value), *value.shape[1:])
-            value = torch.cat([value, rows])
-        out[key] = value
-    return out

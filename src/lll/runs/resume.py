@@ -15,6 +15,7 @@ from lll.errors import UserError
 from lll.learn.device import backend_of
 from lll.learn.learner import Learner
 from lll.learn.loop import Progress, Watch
+from lll.learn.optimizers import own_states
 from lll.learn.prepare import Prepared, prepare
 from lll.ranks import Ranks, joined
 from lll.runs.checkpoint import Checkpoint, load_checkpoint
@@ -150,7 +151,7 @@ def _restore(
     prepared: Prepared, learner: Learner, progress: Progress, saved: Checkpoint, where: str
 ) -> None:
     learner.fill(saved.weights, where)
-    states = learner.own_states(saved.optimizers)
+    states = own_states(learner.optimizers, saved.optimizers)
     check_optimizers(learner.optimizers, states, where)
     learner.load_optimizer_states(states)
     progress.position, progress.seconds = saved.position, saved.seconds
