@@ -8,7 +8,7 @@ import torch
 from tests.photos import write_photos
 from tests.processes import in_process
 
-from lll import GradualClassifier, RunConfig, UserError, Watch, resume, train
+from lll import GradualClassifier, RunConfig, UserError, Watch, load_run, resume, train
 from lll.runs.export import export_onnx
 from lll.runs.predict import load_learner
 from lll.runs.train import RunStopped
@@ -26,7 +26,7 @@ def config(photos, method="gradual", **given):
     return RunConfig(data=str(photos), method=method, **(SMALL | values | given))
 
 
-@pytest.fixture(scope="module", params=["gradual", "logistic"])
+@pytest.fixture(scope="module", params=["gradual", "auto"])
 def run(request, photos, tmp_path_factory):
     epochs = {"epochs": 12} if request.param == "gradual" else {}
     return train(config(photos, request.param, **epochs), tmp_path_factory.mktemp("run") / "r")
@@ -79,12 +79,23 @@ def test_a_stopped_run_goes_on_to_the_same_bits(photos, tmp_path):
 def test_photos_get_the_pretrained_encoder_unless_told_otherwise(photos, tmp_path):
     ended = in_process("schedule", photos)
     assert "efficientnet_lite2, frozen, 128 pixels" in ended.out
+    assert "method   auto" in ended.out
+    assert "to choose otherwise: --method" in ended.out
     assert "convnet" in in_process("schedule", photos, "--encoder", "convnet", "--classes", 4).out
 
 
 def test_a_method_on_features_needs_a_frozen_encoder(photos):
     with pytest.raises(UserError, match="'logistic' learns on features: name a pretrained encoder"):
         RunConfig(data=str(photos), method="logistic")
+
+
+def test_all_that_is_fitted_is_kept_and_told(photos, tmp_path):
+    ended = in_process("train", config(photos, "auto").data, "--out", tmp_path / "r")
+    assert "auto took " in ended.out
+    run = load_run(tmp_path / "r")
+    calibration = load_learner(run).parts["calibration"]
+    assert calibration.prior.tolist() == run.metrics[-1]["prior"]
+    assert len(calibration.nonconformity) == run.metrics[-1]["calibrated_on"] > 0
 
 
 def test_one_labelled_class_is_not_enough(photos, tmp_path):

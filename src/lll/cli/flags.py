@@ -112,7 +112,7 @@ def read_config(source: str | None, flags: dict[str, str | None]) -> RunConfig:
 
 
 def for_photos(data: Any) -> dict[str, str]:
-    """Defaults for ``data`` if its images are photos: a pretrained encoder, every label.
+    """Defaults for ``data`` if its images are photos: a pretrained encoder, `auto`, every label.
 
     Names of data sets keep the method's own defaults.
     """
@@ -120,7 +120,7 @@ def for_photos(data: Any) -> dict[str, str]:
 
     if data is None or data in SOURCES or (typical_side(data) or 0) < PHOTO_SIDE:
         return {}
-    return {"encoder": "efficientnet_lite2", "labels": "1", "classes": "all"}
+    return {"encoder": "efficientnet_lite2", "method": "auto", "labels": "1", "classes": "all"}
 
 
 def _data_of(run: str) -> str:

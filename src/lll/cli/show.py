@@ -24,6 +24,7 @@ def say_plan(prepared: Prepared) -> None:
     stages = () if config.how.fit else config.how.stages(config.options)
     if config.how.fit:
         say(f"method   {config.title}: {config.how.summary}")
+        say("         (to choose otherwise: --method, --encoder; `lll encoders` lists those)")
     for number, stage in enumerate(stages):
         steps = ", ".join(
             f"{step.name} → {' + '.join(step.reaches)}" if step.reaches else step.name
@@ -88,6 +89,8 @@ def say_result(run: Run, quiet: bool, as_json: bool) -> None:
         return
     chosen = result["chosen_epoch"]
     lines = [f"labels used: {labels_used(result)}"]
+    if taken := run.metrics[-1].get("taken"):
+        lines.append(f"{run.config.method} took {taken}: {run.metrics[-1]['why']}")
     lines += [f"test accuracy {percent(result['test_accuracy_final'])} after the final epoch"]
     if chosen is not None:
         lines.append(

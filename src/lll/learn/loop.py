@@ -111,9 +111,15 @@ def _fit_epoch(
     at = np.sort(np.concatenate([known.labelled, known.unlabelled]))
     targets = np.full(len(at), UNLABELLED)
     targets[np.searchsorted(at, known.labelled)] = known.targets
-    inputs = prepared.train.inputs[at]
-    classes, seed = len(prepared.facts.class_names), prepared.config.seed
-    notes = learner.fit(MethodRows(inputs, torch.from_numpy(targets), classes, seed))
+    assert prepared.cached_views is not None  # a method that fits learns on features
+    rows = MethodRows(
+        inputs=prepared.train.inputs[at],
+        views=prepared.cached_views[:, at],
+        targets=torch.from_numpy(targets),
+        classes=len(prepared.facts.class_names),
+        seed=prepared.config.seed,
+    )
+    notes = learner.fit(rows)
     progress.seconds = monotonic() - begun
     return notes
 

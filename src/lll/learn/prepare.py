@@ -211,11 +211,12 @@ def _features(
     progress: Progress | None,
 ) -> tuple[list[Inputs], torch.Tensor]:
     """Features of every part on the device, and the cached views [v, n, d] of the first."""
-    views = config.feature_views if config.how.fit is None else 0
     if ranks.rank:
         ranks.wait()  # the first encodes and keeps, the others find
     found = [
-        features_of(part, front, views=0 if at else views, cache=cache, progress=progress)
+        features_of(
+            part, front, views=0 if at else config.feature_views, cache=cache, progress=progress
+        )
         for at, part in enumerate(parts)
     ]
     if not ranks.rank:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from lll.methods import baseline, finetune, gradual, logistic, sandbox, self_supervised
+from lll.methods import (
+    auto,
+    baseline,
+    finetune,
+    gradual,
+    logistic,
+    propagate,
+    sandbox,
+    self_supervised,
+)
 from lll.methods.method import Method
 
 METHODS: dict[str, Method] = {
@@ -12,4 +21,6 @@ METHODS: dict[str, Method] = {
     "gradual": gradual.METHOD,
     "sandbox": sandbox.METHOD,
     "logistic": logistic.METHOD,
+    "propagate": propagate.METHOD,
+    "auto": auto.METHOD,
 }

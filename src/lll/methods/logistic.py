@@ -1,96 +1,58 @@
-"""``logistic``: class-balanced logistic regression on the features of a frozen encoder.
+"""``logistic``: logistic regression on the labelled rows alone, the row that all must beat.
 
-Features are brought to length 1. The strength of the L2 penalty is chosen by cross-validation
-on the labelled rows, where every class has two labels or more.
+Multinomial, each class with the same weight, L2; the penalty by cross-validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+from jaxtyping import Float
 from torch import Tensor
 
-from lll.errors import UserError
-from lll.methods.classify import probe
-from lll.methods.method import Method, MethodOptions, Nets, Rows
+from lll.methods.features.fitted import Answer, best_scale, log_losses, method_of
+from lll.methods.features.problem import Problem
+from lll.methods.features.softmax import fit_softmax, with_ones
 
-STRENGTHS = (1.0, 10.0, 100.0)  # scikit-learn's C, the inverse of the penalty
-FEW = 10.0  # with too few labels to choose by
-FOLDS = 3
-NEVER = -30.0
-"""The logit of a class that has no label yet, beside those of the others."""
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)  # over the labels per class
+USUAL = 2  # which of them, where labels cannot tell
 
 
-def fit(nets: Nets, rows: Rows, options: MethodOptions) -> Mapping[str, Any]:
-    """Fill the probe; the figure ``inverse_penalty`` is scikit-learn's C.
-
-    Raises UserError where fewer than two classes have a label.
-    """
-    known = rows.targets >= 0
-    points = F.normalize(rows.inputs[known].float(), dim=1).cpu().numpy()
-    targets = rows.targets[known].cpu().numpy()
-    present, counts = np.unique(targets, return_counts=True)
-    if len(present) < 2:
-        raise UserError("method 'logistic' needs labels of two classes at least: label some more")
-    strength = _chosen(points, targets, rows.seed) if counts.min() > 1 else FEW
-    model = _model(strength, rows.seed).fit(points, targets)
-    weight, bias = (torch.from_numpy(np.atleast_2d(a)).float() for a in _logits_of(model))
-    head = nets["probe"]
-    head.weight.zero_()
-    head.bias.fill_(NEVER)
-    head.weight[present] = weight.to(head.weight)
-    head.bias[present] = bias.reshape(-1).to(head.bias)
-    return {"inverse_penalty": strength}
-
-
-def answers(nets: Nets, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """The features at length 1, and the probe's logits of them."""
-    points = F.normalize(inputs, dim=1)
-    return points, nets["probe"](points)
-
-
-def _model(strength: float, seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=strength, class_weight="balanced", max_iter=1000, random_state=seed)
-
-
-def _chosen(points: NDArray[np.float32], targets: NDArray[np.int64], seed: int) -> float:
-    """Of `STRENGTHS` the one with the least log loss on rows left out."""
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-
-    folds = StratifiedKFold(
-        min(FOLDS, int(np.bincount(targets)[np.unique(targets)].min())),
-        shuffle=True,
-        random_state=seed,
+def answer(problem: Problem) -> Answer:
+    """The classifier with the penalty that cross-validation takes, see `choose`."""
+    found = [(held, _solve(problem.without(held), PENALTIES)) for held in problem.folds()]
+    truth = torch.cat([problem.labels[held] for held, _ in found] or [problem.labels[:0]])
+    points = with_ones(problem.space.points[problem.rows])
+    logits = torch.cat(
+        [points[held] @ weights for held, weights in found]
+        or [torch.zeros(len(PENALTIES), 0, len(problem.present))],
+        dim=1,
     )
-    scores = [
-        cross_val_score(
-            _model(strength, seed), points, targets, cv=folds, scoring="neg_log_loss"
-        ).mean()
-        for strength in STRENGTHS
-    ]
-    return STRENGTHS[int(np.argmax(scores))]
+    taken = choose(logits, truth)
+    weights = _solve(problem, PENALTIES[taken : taken + 1])[0]
+    notes = {"penalty": PENALTIES[taken] / float(problem.counts.mean())}
+    share = problem.counts + 1
+    return Answer(weights, logits[taken], truth, share / share.sum(), notes)
 
 
-def _logits_of(model: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights [c, d] and biases [c] of a logit per class; scikit-learn has one for two classes."""
-    weight, bias = model.coef_, model.intercept_
-    if len(weight) == 1:
-        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return weight, bias
+def choose(logits: Float[Tensor, "p t c"], truth: Tensor) -> int:
+    """The penalty whose held-out log loss is least, each at its own best temperature.
+
+    It must beat the usual one by more than the standard error of the difference: a few labels
+    cannot tell penalties apart, and noise must not choose.
+    """
+    if len(truth) < 2:
+        return USUAL
+    losses = torch.stack([log_losses(best_scale(each, truth) * each, truth) for each in logits])
+    gain = losses[USUAL] - losses
+    certain = gain.mean(dim=1) - gain.std(dim=1) / len(truth) ** 0.5
+    best = int(losses.mean(dim=1).argmin())
+    return best if certain[best] > 0 else USUAL
 
 
-METHOD = Method(
-    summary="logistic regression on features, balanced over the classes",
-    options=MethodOptions,
-    parts=probe,
-    fit=fit,
-    answers=answers,
-    defaults=lambda given: {"epochs": 1, "validation_share": 0.0},
-)
+def _solve(problem: Problem, penalties: tuple[float, ...]) -> Float[Tensor, "p k1 c"]:
+    points = with_ones(problem.space.points[problem.rows])
+    targets = problem.one_hot.expand(len(penalties), -1, -1)
+    return fit_softmax(points, targets, torch.tensor(penalties) / problem.counts.mean())
+
+
+METHOD = method_of("logistic regression on features, balanced over the classes", answer)

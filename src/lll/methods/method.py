@@ -68,11 +68,13 @@ Stages = tuple[tuple[Step, ...], ...]
 class Rows:
     """What a fit is handed: all rows that are known of at once.
 
-    ``inputs`` [n, d] are features; ``targets`` [n] class indices, -1 for no label; ``classes``
-    counts the classes of the data set.
+    ``inputs`` [n, d] are features, ``views`` [v, n, d] those of augmented views of the same
+    images; ``targets`` [n] class indices, -1 for no label; ``classes`` counts the classes of
+    the data set.
     """
 
     inputs: Float[Tensor, "n d"]
+    views: Float[Tensor, "v n d"]
     targets: Int[Tensor, " n"]
     classes: int
     seed: int

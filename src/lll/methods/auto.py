@@ -1,0 +1,45 @@
+"""``auto``: `logistic` or `propagate`, whichever predicts held-out labels better."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from lll.methods import logistic, propagate
+from lll.methods.features.fitted import Answer, method_of
+from lll.methods.features.problem import Problem
+from lll.words import percent
+
+
+def answer(problem: Problem) -> Answer:
+    """The better answer on the rows held out; `propagate` if some class has but one label.
+
+    The notes say which was ``taken``, ``why``, and the held-out accuracy of both.
+    """
+    spread = propagate.answer(problem)
+    if problem.counts.min() < 2:
+        return _taken(spread, "propagate", "a class has one label, too few to compare", {})
+    alone = logistic.answer(problem)
+    right = {name: _right(each) for name, each in (("logistic", alone), ("propagate", spread))}
+    scores = {name: float(each.mean()) for name, each in right.items()}
+    said = " and ".join(f"{name} {percent(score)}" for name, score in scores.items())
+    # A tie within one standard error goes to the learner that also uses unlabelled images.
+    gain = right["logistic"] - right["propagate"]
+    if gain.mean() > gain.std() / len(gain) ** 0.5:
+        return _taken(alone, "logistic", f"more held-out labels right, {said}", scores)
+    return _taken(spread, "propagate", f"as many held-out labels right or more, {said}", scores)
+
+
+def _right(answer: Answer) -> Tensor:
+    """1 for each held-out label that the answer gets right, else 0."""
+    return (answer.held.argmax(dim=1) == answer.truth).float()
+
+
+def _taken(answer: Answer, name: str, why: str, scores: dict[str, float]) -> Answer:
+    held_out = {f"held_out_{learner}": score for learner, score in scores.items()}
+    notes = {**answer.notes, "taken": name, "why": why, **held_out}
+    return replace(answer, notes=notes)
+
+
+METHOD = method_of("logistic or propagate, by cross-validation on the labelled images", answer)

@@ -1,0 +1,40 @@
+"""How frequent is each class among the images? Estimated from labels and answers."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+ROUNDS = 50
+
+
+def estimate_prior(
+    scores: Float[Tensor, "n c"], counts: Float[Tensor, " c"], weight: float
+) -> Float[Tensor, " c"]:
+    """The share of each class [c] among images with likelihoods ``scores`` (up to a factor a row).
+
+    Expectation maximisation (Saerens et al. 2002, "Adjusting the outputs of a classifier to
+    new a priori probabilities"), with a Dirichlet prior from the labels: ``counts`` [c] labels
+    of each class and one more, against which all images together weigh as ``weight`` labels.
+    """
+    known = counts + 1
+    prior = known / known.sum()
+    for _ in range(ROUNDS if len(scores) else 0):
+        joint = scores * prior
+        share = (joint / joint.sum(dim=1, keepdim=True).clamp(min=1e-30)).mean(dim=0)
+        prior = (known + weight * share) / (known.sum() + weight)
+    return prior
+
+
+def balance(
+    scores: Float[Tensor, "n c"], prior: Float[Tensor, " c"], rounds: int = 20
+) -> Float[Tensor, "n c"]:
+    """``scores`` >= 0 with rows and columns scaled so that columns average to ``prior`` [c].
+
+    Each row of the answer sums to 1. Sinkhorn and Knopp 1967.
+    """
+    soft = scores
+    for _ in range(rounds):
+        soft = soft * (prior / soft.mean(dim=0).clamp(min=1e-30))
+        soft = soft / soft.sum(dim=1, keepdim=True).clamp(min=1e-30)
+    return soft

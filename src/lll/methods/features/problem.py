@@ -1,0 +1,75 @@
+"""A checked problem: points, and which of them have which label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lll.errors import UserError
+from lll.methods.features.space import Space, fit_space
+from lll.methods.method import Rows
+
+FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Labelled ``rows`` [l] of a space; ``labels`` [l] count the ``present`` classes [c] only."""
+
+    space: Space
+    rows: Int[Tensor, " l"]
+    labels: Int[Tensor, " l"]
+    present: Int[Tensor, " c"]
+    seed: int
+
+    @property
+    def counts(self) -> Float[Tensor, " c"]:
+        """Labels of each present class."""
+        return torch.bincount(self.labels, minlength=len(self.present)).float()
+
+    @property
+    def unlabelled(self) -> Int[Tensor, " u"]:
+        """The rows of the space that have no label."""
+        free = torch.ones(len(self.space.points), dtype=torch.bool)
+        free[self.rows] = False
+        return torch.nonzero(free)[:, 0]
+
+    @property
+    def one_hot(self) -> Float[Tensor, "l c"]:
+        """The labels as weights that give each class the same sum, 1 in all."""
+        hot = torch.nn.functional.one_hot(self.labels, len(self.present)).float()
+        return hot / hot.sum(dim=0).clamp(min=1) / len(self.present)
+
+    def without(self, held: Bool[Tensor, " l"]) -> Problem:
+        """The problem whose labels ``held`` are not known."""
+        return replace(self, rows=self.rows[~held], labels=self.labels[~held])
+
+    def folds(self, count: int = FOLDS) -> list[Bool[Tensor, " l"]]:
+        """Labelled rows to hold out, in turn: stratified, no class ever without a label.
+
+        A class with one label is never held out. No fold at all if every class has one.
+        """
+        fold = torch.full_like(self.labels, -1)
+        generator = torch.Generator().manual_seed(self.seed)
+        for c in range(len(self.present)):
+            at = torch.nonzero(self.labels == c)[:, 0]
+            if len(at) > 1:
+                order = torch.randperm(len(at), generator=generator)
+                fold[at[order]] = (torch.arange(len(at)) + c) % count
+        return [fold == k for k in range(count) if bool((fold == k).any())]
+
+
+def pose(rows: Rows) -> Problem:
+    """The problem of ``rows``, on the CPU; UserError for labels of fewer than two classes."""
+    targets = rows.targets.cpu()
+    at = torch.nonzero(targets >= 0)[:, 0]
+    present, labels = torch.unique(targets[at], return_inverse=True)
+    if len(present) < 2:
+        raise UserError(
+            "a method on features needs labels of two classes at least: label some more"
+        )
+    space = fit_space(rows.inputs.cpu(), tuple(rows.views.cpu()))
+    return Problem(space, at, labels, present, rows.seed)
