@@ -10,8 +10,8 @@ class DataFacts:
     """Enough of a data set to predict without it and to know it again.
 
     ``validation`` counts the images set aside, whether their label is known or not.
-    ``fingerprint`` is a hash of the ids and pixels of all images, ``labels`` one of their
-    labels ("" in runs of 0.1, whose fingerprint stood for both).
+    ``fingerprint`` is that of `lll.data.fingerprint`; ``labels`` is a hash of the labels, "" in
+    runs of 0.1, whose fingerprint stood for both.
     """
 
     name: str
@@ -21,3 +21,8 @@ class DataFacts:
     test: int
     fingerprint: str
     labels: str = ""
+
+    @property
+    def images(self) -> int:
+        """How many images there are in all."""
+        return self.train + self.validation + self.test

@@ -15,16 +15,24 @@ CHUNK_BYTES = 4 * 2**20
 HASH_BYTES = 16
 
 
-def fingerprint(data: DataSet) -> str:
-    """A hash of the ids and pixels of each split, in their order.
+KIND = "images:"
+"""How a fingerprint begins; earlier ones were also of the split and the order of the images."""
 
-    Labels do not count: they may come and change. Images in a file are read a chunk at a time.
+
+def fingerprint(data: DataSet) -> str:
+    """A hash of all ids and their pixels.
+
+    Labels do not count, they may come and change, nor does the split, which may change with
+    them. Images in a file are read a chunk at a time.
     """
+    parts = list(data.parts.values())
+    ids = np.concatenate([part.ids for part in parts])
+    hashes = np.concatenate([image_hashes(part.images) for part in parts])
+    order = np.argsort(ids)
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
-    for split, part in data.parts.items():
-        digest.update("\0".join([split, *part.ids, "", ""]).encode(errors="surrogatepass"))
-        digest.update(image_hashes(part.images).data)
-    return digest.hexdigest()
+    digest.update("\0".join([*ids[order], ""]).encode(errors="surrogatepass"))
+    digest.update(hashes[order].data)
+    return KIND + digest.hexdigest()
 
 
 def image_hashes(images: NDArray[np.uint8] | Rows) -> NDArray[np.uint8]:
@@ -35,6 +43,11 @@ def image_hashes(images: NDArray[np.uint8] | Rows) -> NDArray[np.uint8]:
         for image in np.ascontiguousarray(images[start : start + rows]):
             hashes += hashlib.blake2b(image.data, digest_size=HASH_BYTES).digest()
     return np.frombuffer(hashes, np.uint8).reshape(len(images), HASH_BYTES)
+
+
+def labels_hash(data: DataSet) -> str:
+    """A hash of the labels of each split, in their order."""
+    return array_hash(*(part.labels for part in data.parts.values()))
 
 
 def array_hash(*arrays: NDArray[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -102,9 +102,15 @@ def new_events(source: Source, ids: NDArray[np.str_], epoch: int, origin: str) -
     now = source.at(epoch)
     before = source.at(epoch - 1).labelled if epoch else now.labelled[:0]
     fresh = ~np.isin(now.labelled, before)
+    now = replace(now, labelled=now.labelled[fresh], targets=now.targets[fresh])
+    return events_of(now, ids, epoch, origin)
+
+
+def events_of(known: Known, ids: NDArray[np.str_], epoch: int, origin: str) -> list[LabelEvent]:
+    """All labels that are ``known`` of the images ``ids`` [n], as events of ``epoch``."""
     return [
         LabelEvent(str(ids[at]), int(label), epoch, origin)
-        for at, label in zip(now.labelled[fresh], now.targets[fresh], strict=True)
+        for at, label in zip(known.labelled, known.targets, strict=True)
     ]
 
 

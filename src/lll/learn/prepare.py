@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,23 @@ from torch import nn
 
 from lll.config import RunConfig
 from lll.data.facts import DataFacts
-from lll.data.fingerprint import array_hash, fingerprint
+from lll.data.fingerprint import fingerprint, labels_hash
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.events import (
-    UNLABELLED,
     Known,
     LabelEvent,
-    Replay,
     Source,
+    events_of,
     new_events,
-    read_events,
 )
-from lll.labels.oracle import Oracle, order_of_classes, plan_to_choose
+from lll.labels.oracle import order_of_classes
 from lll.labels.schedule import EpochPlan, plan_run
-from lll.labels.splits import set_aside
 from lll.learn.device import computes_in_bfloat16, pick_device
 from lll.learn.features import Images, Progress, features_of
 from lll.learn.feeding import Inputs, Split, fits_on, place
 from lll.learn.front import front_of
+from lll.learn.sides import Sides, sides_of
 from lll.methods.batch import Views
 from lll.nets.frozen import Frozen
 from lll.ranks import ALONE, Ranks
@@ -91,6 +89,15 @@ class Prepared:
             *new_events(self.choosing, self.validation_ids, epoch, "validation"),
         ]
 
+    def events_beyond(self, told: Collection[LabelEvent], epoch: int) -> list[LabelEvent]:
+        """The labels that are known at ``epoch`` and are not ``told``."""
+        known = {(event.id, event.label) for event in told}
+        now = [
+            *events_of(self.labels.at(epoch), self.ids, epoch, "schedule"),
+            *events_of(self.choosing.at(epoch), self.validation_ids, epoch, "validation"),
+        ]
+        return [event for event in now if (event.id, event.label) not in known]
+
     def views(self, generator: torch.Generator) -> Views:
         """The views of the training rows, drawn from ``generator``."""
         if self.cached_views is not None:
@@ -146,6 +153,7 @@ def prepare(
     encoder: nn.Module | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
+    told: Collection[LabelEvent] | None = None,
 ) -> Prepared:
     """Check ``config`` against ``data`` and lay out the run; nothing is written.
 
@@ -153,6 +161,7 @@ def prepare(
     UserError for an unusable device, more classes than the data has, and for data without
     a training image or without a label. With a frozen encoder (``encoder`` is the caller's own)
     the images are encoded here, or found in the ``cache``; ``progress`` is told how far.
+    ``told`` is what the run was told before the labels of ``data`` changed; None if they have not.
     """
     device = pick_device(config.device, ranks)
     if not len(data.train):
@@ -166,12 +175,10 @@ def prepare(
         probe_rate=config.probe_rate,
     )
     class_order = order_of_classes(config.class_order, data.class_names, config.seed)
-    events = _events(config, data)
-    train, validation = _parted(config, data, events)
-    labels, choosing = _sources(config, train, validation, class_order, plan, events)
-    validated = validation.take(choosing.at(config.epochs - 1).labelled)
+    sides = sides_of(config, data, class_order, plan, told or ())
+    validated = sides.validation.take(sides.choosing.at(config.epochs - 1).labelled)
     front = front_of(config, device, encoder)
-    parts = [train, validated, data.test]
+    parts = [sides.train, validated, sides.test]
     if front is None:
         fits = fits_on(device, sum(part.images.nbytes for part in parts))
         inputs, cached_views = [place(part.images, device, fits=fits) for part in parts], None
@@ -183,18 +190,18 @@ def prepare(
         device=device,
         ranks=ranks,
         bfloat16=computes_in_bfloat16(config.precision, device),
-        facts=_facts(data, train, validation),
+        facts=_facts(data, sides),
         plan=tuple(plan),
         class_order=class_order,
-        labels=labels,
-        choosing=choosing,
-        ids=train.ids,
-        validation_ids=validation.ids,
+        labels=sides.labels,
+        choosing=sides.choosing,
+        ids=sides.train.ids,
+        validation_ids=sides.validation.ids,
         train=splits[0],
         validation=splits[1],
         test=splits[2],
-        train_images=train.images,
-        test_images=data.test.images,
+        train_images=sides.train.images,
+        test_images=sides.test.images,
         front=front,
         cached_views=cached_views,
         stages=len(config.how.stages(config.options)),
@@ -231,28 +238,16 @@ def _on(features: NDArray[np.float16], device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.array(features)).to(device)
 
 
-def _facts(data: DataSet, train: ImageSet, validation: ImageSet) -> DataFacts:
+def _facts(data: DataSet, sides: Sides) -> DataFacts:
     return DataFacts(
         name=data.name,
         class_names=data.class_names,
-        train=len(train),
-        validation=len(validation),
-        test=len(data.test),
+        train=len(sides.train),
+        validation=len(sides.validation),
+        test=len(sides.test),
         fingerprint=data.fingerprint or fingerprint(data),
-        labels=array_hash(*(part.labels for part in data.parts.values())),
+        labels=labels_hash(data),
     )
-
-
-def _events(config: RunConfig, data: DataSet) -> list[LabelEvent] | None:
-    if config.label_events is None:
-        return None
-    events = read_events(Path(config.label_events), data.class_names)
-    if not set(data.train.ids.tolist()) & {event.id for event in events}:
-        raise UserError(
-            f"{config.label_events}: no event is about a training image of {data.name!r}: "
-            "ids must be those of the data"
-        )
-    return events
 
 
 def check_one_class(config: RunConfig, data: DataSet) -> None:
@@ -262,42 +257,3 @@ def check_one_class(config: RunConfig, data: DataSet) -> None:
             f"data {data.name!r} has one class only, {data.class_names[0]!r}: check its folders or"
             " labels with `lll data info`; to train on one class say so with --classes 1"
         )
-
-
-def _parted(
-    config: RunConfig, data: DataSet, events: list[LabelEvent] | None
-) -> tuple[ImageSet, ImageSet]:
-    """Training and validation images: as the events say, as the data gives, or by a share."""
-    train = data.train
-    if events is not None:
-        aside = np.isin(train.ids, [e.id for e in events if e.origin == "validation"])
-        return train.take(~aside), train.take(aside)
-    if not (train.labels != UNLABELLED).any():
-        raise UserError(f"data {config.data!r} has no labelled training image: label one at least")
-    if data.validation is not None:
-        return train, data.validation
-    aside = set_aside(train.ids, train.labels, config.validation_share, config.seed, "validation")
-    return train.take(~aside), train.take(aside)
-
-
-def _sources(
-    config: RunConfig,
-    train: ImageSet,
-    validation: ImageSet,
-    class_order: tuple[int, ...],
-    plan: list[EpochPlan],
-    events: list[LabelEvent] | None,
-) -> tuple[Source, Source]:
-    """Who says which training labels are known when, and which validation labels."""
-    if events is not None:
-        return Replay.of(train.ids, events), Replay.of(validation.ids, events)
-    scale = len(validation) / len(train)
-    to_choose = plan_to_choose(plan, scale)
-    if config.validation_labels == "all":
-        count = len(class_order)
-        to_choose = tuple(replace(e, classes=count, labels=1.0, per_class=False) for e in plan)
-    pool, seed = config.unlabelled_pool, config.seed
-    return (
-        Oracle.of(train.ids, train.labels, class_order, plan, pool, seed),
-        Oracle.of(validation.ids, validation.labels, class_order, to_choose, pool, seed),
-    )

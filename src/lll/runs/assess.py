@@ -27,7 +27,7 @@ from lll.runs.checkpoint import Position, load_checkpoint
 from lll.runs.files import write_whole
 from lll.runs.predict import Encoded, encode, load_learner
 from lll.runs.record import Run, load_run
-from lll.runs.resume import check_same_data
+from lll.runs.resume import check_same_data, told_before
 from lll.runs.train import data_of
 from lll.seeding import derive, numpy_generator
 from lll.words import listed
@@ -76,7 +76,8 @@ def evaluate(
     position = _position(run, checkpoint)
     # The device is of no matter to the figures, and may be another than that of training.
     config = run.config.model_copy(update={"device": "auto"})
-    prepared = prepare(config, data or data_of(config))
+    data = data or data_of(config)
+    prepared = prepare(config, data, told=told_before(run, data))
     check_same_data(run, prepared)
     test = _take(prepared.test, np.flatnonzero(prepared.test.truth >= 0))
     learner = load_learner(run, encoder=encoder, checkpoint=str(position), device=prepared.device)

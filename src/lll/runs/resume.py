@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from lll.config import RunConfig, differing
+from lll.data.fingerprint import KIND, labels_hash
 from lll.data.imageset import DataSet
 from lll.errors import UserError
+from lll.labels.events import LabelEvent
 from lll.learn.device import backend_of
 from lll.learn.learner import Learner
 from lll.learn.loop import Progress, Watch
@@ -40,7 +42,8 @@ def resume(
     ``data``, ``encoder`` and ``cache`` as in `train`, needed again if they were given there.
     ``checkpoint`` names an earlier one to go back to. ``ranks`` as in `train`; their number
     may be another than before. Raises UserError if the checkpoint is corrupt or of another
-    configuration, or if the data has changed.
+    configuration, or if the images or classes have
+    changed; where labels have, it goes on with those of now.
     """
     watch = watch or Watch()
     with ExitStack() as held:
@@ -57,13 +60,16 @@ def resume(
                 f"{run.path}: no checkpoint {checkpoint!r} to go on from: start again, in another "
                 "folder or with --overwrite"
             )
+        data = data or data_of(run.config, cache=cache)
+        told = told_before(run, data, saved.position.epoch if saved else 0)
         prepared = prepare(
             run.config,
-            data or data_of(run.config, cache=cache),
+            data,
             ranks,
             encoder=encoder,
             cache=cache,
             progress=watch.on_encode,
+            told=told,
         )
         check_same_data(run, prepared)
         learner, progress = begin(prepared, encoder), Progress()
@@ -75,7 +81,7 @@ def resume(
         elif writer:
             run = writer.go_on_from(progress.position)
         run = agreed(ranks, run if writer else None)
-        return carry_on(prepared, learner, progress, run, writer, watch)
+        return carry_on(prepared, learner, progress, run, writer, watch, told=told)
 
 
 def train_or_resume(
@@ -136,15 +142,30 @@ def earlier_run(config: RunConfig, out: str | Path, encoder: nn.Module | None = 
 
 
 def check_same_data(run: Run, prepared: Prepared) -> None:
-    """UserError if ``prepared`` has other data than ``run`` was trained on."""
-    facts = replace(prepared.facts, name=run.data.name)
-    if not run.data.labels:  # of 0.1: its hash is of another kind
-        facts = replace(facts, fingerprint=run.data.fingerprint, labels="")
-    if facts != run.data:
+    """UserError if ``prepared`` has other images or classes than ``run`` was trained on."""
+    now, then = prepared.facts, run.data
+    # An earlier version made another hash, of which the number of images is left to compare.
+    same = now.fingerprint == then.fingerprint or not then.fingerprint.startswith(KIND)
+    if not same or now.images != then.images or now.class_names != then.class_names:
         raise UserError(
             f"data {run.config.data!r} is not what {run.path} was trained on: "
-            "its images, ids or labels have changed; begin a new run"
+            "its images, ids or classes have changed; begin a new run"
         )
+
+
+def told_before(run: Run, data: DataSet, epoch: int | None = None) -> list[LabelEvent] | None:
+    """What ``run`` was told before ``epoch`` (ever, if None) if ``data`` has other labels now.
+
+    None if the labels are the same, or if nobody knows: of runs of 0.1.
+    """
+    if run.data.labels in ("", labels_hash(data)):
+        return None
+    logging.getLogger("lll").warning(
+        "the labels of data %r have changed since %s began: those of now count",
+        run.config.data,
+        run.path,
+    )
+    return [event for event in run.label_events() if epoch is None or event.epoch < epoch]
 
 
 def _restore(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lll.data import SOURCES, load_data, typical_side
 from lll.data.imageset import DataSet
 from lll.data.paths import as_text, real_path
 from lll.errors import UserError
+from lll.labels.events import LabelEvent
 from lll.learn.device import backend_of, pick_device
 from lll.learn.front import front_of
 from lll.learn.learner import Learner, build_learner
@@ -137,8 +138,12 @@ def carry_on(
     writer: Writer | None,
     watch: Watch,
     graphs: bool = False,
+    told: Collection[LabelEvent] | None = None,
 ) -> Run:
-    """Train ``learner`` from ``progress`` to the end; ``writer`` saves every epoch of ``run``."""
+    """Train ``learner`` from ``progress`` to the end; ``writer`` saves every epoch of ``run``.
+
+    ``told`` as in `prepare`: what is known beyond it is recorded with the first epoch.
+    """
     watch = watch if writer else Watch(should_stop=watch.should_stop)
     with _names_the_run(run):
         watch.on_plan(prepared, run)
@@ -152,7 +157,8 @@ def carry_on(
             if epoch.finished:
                 metrics.append(epoch.metrics)
             if writer:
-                _save(prepared, learner, progress, writer, epoch, metrics)
+                _save(prepared, learner, progress, writer, epoch, metrics, told)
+            told = None
             if not epoch.finished:
                 prepared.ranks.wait()  # until it is saved: the end of one may be that of all
                 raise RunStopped(run.path, progress.position)
@@ -166,16 +172,19 @@ def _save(
     writer: Writer,
     epoch: Epoch,
     metrics: list[dict[str, Any]],
+    told: Collection[LabelEvent] | None,
 ) -> None:
     if not epoch.finished:
         writer.save(snapshot(learner, progress))
         return
+    number = epoch.number
+    fresh = prepared.new_events(number) if told is None else prepared.events_beyond(told, number)
     writer.add_epoch(
         epoch.metrics,
         epoch.seconds,
-        prepared.new_events(epoch.number),
+        fresh,
         snapshot(learner, progress),
-        chosen=chosen_epoch(metrics) == epoch.number,
+        chosen=chosen_epoch(metrics) == number,
     )
 
 

@@ -22,7 +22,7 @@ from lll.metrics.clusters import k_means
 from lll.metrics.points import check_finite
 from lll.runs.predict import Encoded, encode, load_learner
 from lll.runs.record import Run, load_run
-from lll.runs.resume import check_same_data
+from lll.runs.resume import check_same_data, told_before
 from lll.runs.train import data_of
 from lll.seeding import derive, torch_generator
 from lll.show.plots.confusion import confusion
@@ -69,7 +69,8 @@ class Material:
         # A run trained on a GPU can be drawn where there is none.
         config = self.run.config.model_copy(update={"device": "auto"})
         given = self._data() if callable(self._data) else self._data
-        prepared = prepare(config, given or data_of(config))
+        data = given or data_of(config)
+        prepared = prepare(config, data, told=told_before(self.run, data))
         check_same_data(self.run, prepared)
         return prepared
 

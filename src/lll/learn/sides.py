@@ -1,0 +1,123 @@
+"""Which images a run trains on, validates on and tests on, and who says their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lll.config import RunConfig
+from lll.data.assemble import joined
+from lll.data.imageset import DataSet, ImageSet
+from lll.errors import UserError
+from lll.labels.events import UNLABELLED, LabelEvent, Replay, Source, read_events
+from lll.labels.oracle import Oracle, plan_to_choose
+from lll.labels.schedule import EpochPlan
+from lll.labels.splits import set_aside
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Images to train, validate and test on, which are disjoint.
+
+    ``labels`` says what is known when of the training images, ``choosing`` of the validation ones.
+    """
+
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    labels: Source
+    choosing: Source
+
+
+def sides_of(
+    config: RunConfig,
+    data: DataSet,
+    class_order: tuple[int, ...],
+    plan: Sequence[EpochPlan],
+    told: Collection[LabelEvent] = (),
+) -> Sides:
+    """How ``config`` divides ``data``.
+
+    An image that the run was ``told`` of earlier, before the labels of ``data`` changed, stays
+    on its side: none is tested with that was trained on. Raises UserError for data without a
+    labelled training image, and for events that are about no training image.
+    """
+    data = _as_told(data, told)
+    events = _events(config, data)
+    train, validation = _parted(config, data, events, told)
+    labels, choosing = _sources(config, train, validation, class_order, plan, events)
+    return Sides(train, validation, data.test, labels, choosing)
+
+
+def _as_told(data: DataSet, told: Collection[LabelEvent]) -> DataSet:
+    """``data`` without test images that the run was ``told`` of, which are for training."""
+    moved = np.isin(data.test.ids, [event.id for event in told])
+    if not moved.any():
+        return data
+    first, second = data.train, data.test.take(moved)
+    train = ImageSet(
+        joined([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+        np.concatenate([first.ids, second.ids]),
+    )
+    return replace(data, train=train, test=data.test.take(~moved))
+
+
+def _events(config: RunConfig, data: DataSet) -> list[LabelEvent] | None:
+    if config.label_events is None:
+        return None
+    events = read_events(Path(config.label_events), data.class_names)
+    if not set(data.train.ids.tolist()) & {event.id for event in events}:
+        raise UserError(
+            f"{config.label_events}: no event is about a training image of {data.name!r}: "
+            "ids must be those of the data"
+        )
+    return events
+
+
+def _parted(
+    config: RunConfig,
+    data: DataSet,
+    events: list[LabelEvent] | None,
+    told: Collection[LabelEvent],
+) -> tuple[ImageSet, ImageSet]:
+    """Training and validation images: as the events say, as the data gives, or by a share."""
+    train = data.train
+    if events is not None:
+        aside = np.isin(train.ids, [e.id for e in events if e.origin == "validation"])
+        return train.take(~aside), train.take(aside)
+    if not (train.labels != UNLABELLED).any():
+        raise UserError(f"data {config.data!r} has no labelled training image: label one at least")
+    if data.validation is not None:
+        return train, data.validation
+    aside = set_aside(train.ids, train.labels, config.validation_share, config.seed, "validation")
+    for event_side in (True, False):
+        ids = [e.id for e in told if (e.origin == "validation") == event_side]
+        aside[np.isin(train.ids, ids)] = event_side
+    return train.take(~aside), train.take(aside)
+
+
+def _sources(
+    config: RunConfig,
+    train: ImageSet,
+    validation: ImageSet,
+    class_order: tuple[int, ...],
+    plan: Sequence[EpochPlan],
+    events: list[LabelEvent] | None,
+) -> tuple[Source, Source]:
+    """Who says which training labels are known when, and which validation labels."""
+    if events is not None:
+        return Replay.of(train.ids, events), Replay.of(validation.ids, events)
+    scale = len(validation) / len(train)
+    to_choose = plan_to_choose(plan, scale)
+    if config.validation_labels == "all":
+        count = len(class_order)
+        to_choose = tuple(replace(e, classes=count, labels=1.0, per_class=False) for e in plan)
+    pool, seed = config.unlabelled_pool, config.seed
+    return (
+        Oracle.of(train.ids, train.labels, class_order, plan, pool, seed),
+        Oracle.of(validation.ids, validation.labels, class_order, to_choose, pool, seed),
+    )
