@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One test process per core, and one thread in each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: demo test test-slow check bench install clean
+.PHONY: demo test test-slow check wheel bench install clean
 
 demo: .venv/lll  ## train on the embedded digits, under two minutes
 	$(BIN)/lll train --data digits --method gradual --out runs/demo --overwrite
@@ -20,6 +20,9 @@ check: .venv/dev  ## lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+wheel: .venv/dev  ## sdist and wheel: built, installed into an empty environment, and used there
+	$(BIN)/python -m pytest tests/test_wheel.py
 
 bench: .venv/lll  ## measure: tables here, every number in runs/bench (benchmarks/README.md)
 	$(BIN)/python benchmarks/step.py

@@ -6,10 +6,11 @@ Each command is a function in a file of its own, and a line in `COMMANDS`.
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,7 @@ from lll.cli import compare, data, embed, encoders, evaluate, export, plot, pred
 from lll.cli.flags import with_config_flags
 from lll.cli.signals import Interrupted, interrupting
 from lll.cli.terminal import NOT_WRITTEN, complain, let_go, say_warnings, use_any_encoding
+from lll.cli.version import say_version
 from lll.errors import UserError, one_line, out_of_memory
 from lll.learn.memory import check_limit, keep_freed_memory
 
@@ -46,10 +48,10 @@ def build_app(asked: str | None) -> typer.Typer:
     """
     app = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         rich_markup_mode="rich",
         help="Train image classifiers from few labels that arrive little by little.",
     )
+    app.callback()(_lll)
     data_app = typer.Typer(no_args_is_help=True, help="Fetch a data set, or look at one.")
     for name, command in COMMANDS.items():
         if name == asked and hasattr(command, "takes_config"):
@@ -59,6 +61,17 @@ def build_app(asked: str | None) -> typer.Typer:
         data_app.command(name)(_saying_why(command))
     app.add_typer(data_app, name="data")
     return app
+
+
+def _lll(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=say_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def _saying_why(command: Callable[..., None]) -> Callable[..., None]:
@@ -97,8 +110,10 @@ def _code_of(error: BaseException) -> int:
 
 
 def _asked() -> str | None:
-    """The command on the command line, if there is one."""
-    return next((word for word in sys.argv[1:] if word[:1] != "-"), None)
+    """The command on the command line, or on the one that a shell wants completed, if any."""
+    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    words = typed.split()[1:] if "_LLL_COMPLETE" in os.environ else sys.argv[1:]
+    return next((word for word in words if word[:1] != "-"), None)
 
 
 def main() -> None:
