@@ -20,7 +20,7 @@ NAMES = ("cat", "dog")
 def test_events_played_again_say_what_the_oracle_said(labels, order, seed, rows, pool):
     ids, truth = make(labels)
     oracle = Oracle.of(ids, truth, order, rows, pool, seed)
-    events = [event for row in rows for event in new_events(oracle, ids, row.epoch, "schedule")]
+    events = [event for row in rows for event in new_events(oracle, ids, row.epoch, "schedule", {})]
     replay = Replay.of(ids, events)
     for row in rows:
         told, again = oracle.at(row.epoch), replay.at(row.epoch)

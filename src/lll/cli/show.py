@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lll.cli.terminal import say, say_json, say_table
-from lll.words import percent
+from lll.words import listed, percent
 
 if TYPE_CHECKING:
     from lll.learn.prepare import Prepared
@@ -34,7 +35,7 @@ def say_plan(prepared: Prepared) -> None:
         say(f"method   {title}: {steps}")
     say(f"encoder  {_encoder_line(prepared)}")
     rows = plan_rows(prepared)
-    say(f"labels   {labels_used(rows[-1])} by the end")
+    say(f"labels   {labels_used(rows[-1])} by the end{labels_from(prepared)}")
     most = max(row["labels_known"] + row["unlabelled"] for row in rows)
     every = -(-len(rows) // 24)
     say_table(
@@ -71,6 +72,25 @@ def labels_used(row: dict[str, Any]) -> str:
     """How many labels train and how many choose, as in "40 to train, 10 to choose"."""
     choose = row["labels_to_choose"]
     return f"{row['labels_known']} to train" + (f", {choose} to choose" if choose else "")
+
+
+def labels_from(prepared: Prepared) -> str:
+    """Who gave the labels to train with, where they are a person's own, as ": 3 of a person"."""
+    if not prepared.givers:
+        return ""
+    ids = prepared.ids[prepared.labels.at(prepared.config.epochs - 1).labelled].tolist()
+    counts = Counter(prepared.givers[i].origin if i in prepared.givers else "folder" for i in ids)
+    return ": " + listed(f"{number} {_GIVERS.get(o, o)}" for o, number in counts.most_common())
+
+
+_GIVERS = {
+    "person": "by a person",
+    "audit": "by a person, to audit",
+    "suggestion": "accepted suggestions",
+    "import": "imported",
+    "pseudo": "pseudo-labels",
+    "folder": "of folders or a table",
+}
 
 
 def _bar(labelled: int, unlabelled: int, most: int, width: int = 10) -> str:

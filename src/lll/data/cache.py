@@ -264,7 +264,7 @@ def _opened(place: Path, facts: dict[str, Any]) -> DataSet:
     ids: NDArray[np.str_] = np.load(place / "ids.npy", allow_pickle=False)
     rows = ImageSet(pixels, labels, ids)
     ends = accumulate(facts["parts"].values())
-    parts = {
+    parts: dict[str, Any] = {
         split: rows.take(np.arange(end - count, end))
         for (split, count), end in zip(facts["parts"].items(), ends, strict=True)
     }

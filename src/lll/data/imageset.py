@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.rows import Rows
+from lll.labels.events import Giver
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class DataSet:
 
     ``validation`` are the images that the source gives for it; None where it gives none.
     ``skipped`` lists the images of the source that could not be read, ``unused`` counts the
-    files that are no images or hidden. ``fingerprint`` is that of `lll.data.fingerprint`
+    files that are no images or hidden. ``givers`` say of labels that came as events, by id, where
+    they are from. ``fingerprint`` is that of `lll.data.fingerprint`
     where it is known already, else "".
     """
 
@@ -76,6 +79,7 @@ class DataSet:
     skipped: tuple[Skipped, ...] = ()
     validation: ImageSet | None = None
     unused: tuple[Unused, ...] = ()
+    givers: Mapping[str, Giver] = field(default_factory=dict)
     # Not of __init__, so that dataclasses.replace, which changes the content, forgets it.
     fingerprint: str = field(default="", init=False, compare=False)
 

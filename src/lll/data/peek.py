@@ -42,7 +42,8 @@ def _sides(path: Path) -> Iterator[int]:
                 with archive.open(name) as member:
                     yield from _side(io.BytesIO(member.read(2**20)))
     else:
-        for folder, _, names in os.walk(path):
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if not name.startswith(".") and (Path(folder) / name).is_file():
                     yield from _side(Path(folder) / name)

@@ -28,6 +28,7 @@ JUNK = frozenset(
         *("system volume information", "lost+found"),
     }
 )
+HOME = ".lll"  # what `lll` keeps in a folder of images, such as its labels
 HIDDEN = "hidden or left by the system"
 SPECIAL = "a pipe, socket or device, not a file"
 NOWHERE = "a link to nothing"
@@ -118,6 +119,8 @@ def _inside(folder: Entry, start: int) -> Iterable[tuple[Entry, bool]]:
     except OSError as error:
         raise _unreadable(folder.place, error) from error
     for entry in entries:
+        if entry.name == HOME:  # our own
+            continue
         path = as_text(entry.path[start:].replace(os.sep, "/"))
         yield _entry(path, entry), entry.is_symlink()
 

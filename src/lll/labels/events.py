@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,22 +16,35 @@ from lll.errors import UserError, nearest
 from lll.words import cell_text
 
 UNLABELLED = -1
-COLUMNS = ("id", "label", "epoch", "origin")
+COLUMNS = ("id", "label", "epoch", "origin", "time")
+
+
+@dataclass(frozen=True)
+class Giver:
+    """Where a label comes from.
+
+    ``origin`` is one of ``schedule`` (the oracle), ``validation`` (the oracle, to choose
+    with), ``person``, ``audit`` (a person, asked at random), ``suggestion`` (accepted by a
+    person), ``import`` or ``pseudo`` (a pseudo-label); ``time``, in ISO 8601, says when it was
+    given, "" where nobody gave it.
+    """
+
+    origin: str
+    time: str = ""
 
 
 @dataclass(frozen=True)
 class LabelEvent:
-    """One label becoming known: which image, which class, when, and who said so.
+    """One label becoming known: which image, which class, from which epoch on, and who said so.
 
-    ``origin`` is one of ``schedule`` (the oracle), ``validation`` (the oracle, to choose
-    with), ``person``, ``suggestion`` (accepted by a person), ``import`` or ``pseudo`` (a
-    pseudo-label).
+    ``origin`` and ``time`` as in `Giver`.
     """
 
     id: str
     label: int
     epoch: int
     origin: str
+    time: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,25 +110,41 @@ class Source(Protocol):
         """What is known at ``epoch``."""
 
 
-def new_events(source: Source, ids: NDArray[np.str_], epoch: int, origin: str) -> list[LabelEvent]:
-    """The labels of the images ``ids`` [n] that become known at ``epoch``."""
+def new_events(
+    source: Source, ids: NDArray[np.str_], epoch: int, origin: str, givers: Mapping[str, Giver]
+) -> list[LabelEvent]:
+    """The labels of the images ``ids`` [n] that become known at ``epoch``, or other ones."""
     now = source.at(epoch)
-    before = source.at(epoch - 1).labelled if epoch else now.labelled[:0]
-    fresh = ~np.isin(now.labelled, before)
+    before = np.full(len(ids), UNLABELLED)
+    if epoch:
+        earlier = source.at(epoch - 1)
+        before[earlier.labelled] = earlier.targets
+    fresh = before[now.labelled] != now.targets
     now = replace(now, labelled=now.labelled[fresh], targets=now.targets[fresh])
-    return events_of(now, ids, epoch, origin)
+    return events_of(now, ids, epoch, origin, givers)
 
 
-def events_of(known: Known, ids: NDArray[np.str_], epoch: int, origin: str) -> list[LabelEvent]:
-    """All labels that are ``known`` of the images ``ids`` [n], as events of ``epoch``."""
+def events_of(
+    known: Known, ids: NDArray[np.str_], epoch: int, origin: str, givers: Mapping[str, Giver]
+) -> list[LabelEvent]:
+    """All labels that are ``known`` of the images ``ids`` [n], as events of ``epoch``.
+
+    They are of ``origin`` but where ``givers`` say better, by id.
+    """
+    labels = [
+        (str(ids[at]), int(label)) for at, label in zip(known.labelled, known.targets, strict=True)
+    ]
+    default = Giver(origin)
     return [
-        LabelEvent(str(ids[at]), int(label), epoch, origin)
-        for at, label in zip(known.labelled, known.targets, strict=True)
+        LabelEvent(name, label, epoch, *astuple(givers.get(name, default)))
+        for name, label in labels
     ]
 
 
 def read_events(path: Path, class_names: Sequence[str]) -> list[LabelEvent]:
-    """The events in a CSV with the columns id, label (a class name), epoch and, if given, origin.
+    """The events in a CSV with the columns id, label (a class name) and epoch.
+
+    ``origin`` and ``time`` may stand there too.
 
     A run's ``labels.csv`` is one. Raises UserError for a file that cannot be read, a missing
     column, an unknown class or an epoch that is no whole number from 0 up.
@@ -133,11 +162,11 @@ def read_events(path: Path, class_names: Sequence[str]) -> list[LabelEvent]:
 
 
 def _event(row: dict[str, str], index: dict[str, int], path: Path, line: int) -> LabelEvent:
-    name, label, epoch, origin = (cell_text(row.get(column) or "") for column in COLUMNS)
+    name, label, epoch, origin, time = (cell_text(row.get(column) or "") for column in COLUMNS)
     if not name:
         raise UserError(f"{path}, line {line}: no id: write that of an image")
     if label not in index:
         raise UserError(f"{path}, line {line}: unknown class {label!r}: {nearest(label, index)}")
     if not re.fullmatch("[0-9]{1,9}", epoch):
         raise UserError(f"{path}, line {line}: epoch {epoch!r}: write a whole number from 0 up")
-    return LabelEvent(name, index[label], int(epoch), origin or "import")
+    return LabelEvent(name, index[label], int(epoch), origin or "import", time)

@@ -18,6 +18,7 @@ from lll.data.fingerprint import fingerprint, labels_hash
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.events import (
+    Giver,
     Known,
     LabelEvent,
     Source,
@@ -46,10 +47,11 @@ class Prepared:
     ``train``, ``validation`` and ``test`` are disjoint. ``ids`` [n] are those of ``train``,
     and ``labels`` says what is known of them when; so do ``validation_ids`` and ``choosing``
     for the images set aside, of which ``validation`` holds those whose label is known by the
-    last epoch. With a frozen encoder in ``front`` the inputs are its features, and
-    ``cached_views`` [v, n, d] those of augmented views of ``train``; ``train_images`` and
-    ``test_images`` uint8 [n, h, w, 3] are there to be shown in either case. ``stages`` counts the
-    stages of the method; the first takes ``first_epochs``.
+    last epoch. ``givers`` say, by id, where labels are from that no schedule reveals. With a
+    frozen encoder in ``front`` the inputs are its features, and ``cached_views`` [v, n, d] those
+    of augmented views of ``train``; ``train_images`` and ``test_images`` uint8 [n, h, w, 3] are
+    there to be shown in either case. ``stages`` counts the stages of the method; the first
+    takes ``first_epochs``.
     """
 
     config: RunConfig
@@ -61,6 +63,7 @@ class Prepared:
     class_order: tuple[int, ...]
     labels: Source
     choosing: Source
+    givers: Mapping[str, Giver]
     ids: NDArray[np.str_]
     validation_ids: NDArray[np.str_]
     train: Split
@@ -85,16 +88,16 @@ class Prepared:
     def new_events(self, epoch: int) -> list[LabelEvent]:
         """The labels that become known at ``epoch``, to train and to choose with."""
         return [
-            *new_events(self.labels, self.ids, epoch, "schedule"),
-            *new_events(self.choosing, self.validation_ids, epoch, "validation"),
+            *new_events(self.labels, self.ids, epoch, "schedule", self.givers),
+            *new_events(self.choosing, self.validation_ids, epoch, "validation", {}),
         ]
 
     def events_beyond(self, told: Collection[LabelEvent], epoch: int) -> list[LabelEvent]:
         """The labels that are known at ``epoch`` and are not ``told``."""
         known = {(event.id, event.label) for event in told}
         now = [
-            *events_of(self.labels.at(epoch), self.ids, epoch, "schedule"),
-            *events_of(self.choosing.at(epoch), self.validation_ids, epoch, "validation"),
+            *events_of(self.labels.at(epoch), self.ids, epoch, "schedule", self.givers),
+            *events_of(self.choosing.at(epoch), self.validation_ids, epoch, "validation", {}),
         ]
         return [event for event in now if (event.id, event.label) not in known]
 
@@ -197,6 +200,7 @@ def prepare(
         choosing=sides.choosing,
         ids=sides.train.ids,
         validation_ids=sides.validation.ids,
+        givers=sides.givers,
         train=splits[0],
         validation=splits[1],
         test=splits[2],

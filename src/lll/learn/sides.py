@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lll.config import RunConfig
 from lll.data.assemble import joined
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
-from lll.labels.events import UNLABELLED, LabelEvent, Replay, Source, read_events
+from lll.labels.events import UNLABELLED, Giver, LabelEvent, Replay, Source, read_events
 from lll.labels.oracle import Oracle, plan_to_choose
 from lll.labels.schedule import EpochPlan
 from lll.labels.splits import set_aside
@@ -22,7 +22,8 @@ from lll.labels.splits import set_aside
 class Sides:
     """Images to train, validate and test on, which are disjoint.
 
-    ``labels`` says what is known when of the training images, ``choosing`` of the validation ones.
+    ``labels`` says what is known when of the training images, ``choosing`` of the validation ones;
+    ``givers``, by id, where labels are from that no schedule reveals.
     """
 
     train: ImageSet
@@ -30,6 +31,7 @@ class Sides:
     test: ImageSet
     labels: Source
     choosing: Source
+    givers: Mapping[str, Giver]
 
 
 def sides_of(
@@ -49,7 +51,10 @@ def sides_of(
     events = _events(config, data)
     train, validation = _parted(config, data, events, told)
     labels, choosing = _sources(config, train, validation, class_order, plan, events)
-    return Sides(train, validation, data.test, labels, choosing)
+    givers = data.givers
+    if events is not None:
+        givers = {event.id: Giver(event.origin, event.time) for event in events}
+    return Sides(train, validation, data.test, labels, choosing, givers)
 
 
 def _as_told(data: DataSet, told: Collection[LabelEvent]) -> DataSet:

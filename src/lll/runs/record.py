@@ -4,7 +4,7 @@ config.toml       the resolved configuration
 data.json         class names, sizes and fingerprint of the data it was trained on
 metrics.jsonl     one line per epoch; the same bytes for the same configuration
 timings.jsonl     seconds per epoch, kept apart because they never repeat
-labels.csv        every label event: id, label, epoch, origin
+labels.csv        every label event: id, label, epoch, origin, time (if somebody gave it)
 checkpoints/      weights and state (see `lll.runs.checkpoint`)
 pictures/
 """
@@ -37,7 +37,8 @@ CONFIG, DATA, METRICS, TIMINGS, LABELS = (
     "timings.jsonl",
     "labels.csv",
 )
-LABEL_HEAD = "id,label,epoch,origin\n"
+LABEL_HEAD = "id,label,epoch,origin,time\n"
+_FIRST_HEAD = "id,label,epoch,origin\n"  # of 0.1
 _ODD_NAMES = "surrogateescape"  # file names are bytes
 
 
@@ -97,7 +98,7 @@ class Run:
             before = events[-1].epoch if events else 0
             if fault := _fault_of(row, index, before, self.config.epochs):
                 raise _damaged(path, f"row {number}: {fault}")
-            events.append(LabelEvent(row[0], index[row[1]], int(row[2]), row[3]))
+            events.append(LabelEvent(row[0], index[row[1]], int(row[2]), *row[3:]))
         return events
 
 
@@ -181,7 +182,7 @@ def _read_lines(path: Path, schema: type[EpochMetrics | EpochTiming]) -> tuple[d
 
 def label_bytes(events: Iterable[LabelEvent], class_names: Sequence[str]) -> bytes:
     """Rows of labels.csv."""
-    rows = ((event.id, class_names[event.label], event.epoch, event.origin) for event in events)
+    rows = ((e.id, class_names[e.label], e.epoch, e.origin, e.time) for e in events)
     return csv_text(rows).encode(errors=_ODD_NAMES)
 
 
@@ -194,14 +195,14 @@ def _label_rows(path: Path) -> list[list[str]]:
         raise _damaged(path, str(error)) from None
     if not text.endswith("\n") or text.count('"') % 2:
         del rows[-1:]
-    if not rows or ",".join(rows[0]) + "\n" != LABEL_HEAD:
+    if not rows or ",".join(rows[0]) + "\n" not in (LABEL_HEAD, _FIRST_HEAD):
         raise _damaged(path, f"its first row is not {LABEL_HEAD.strip()!r}")
     return [[cell_text(cell) for cell in row] for row in rows[1:]]
 
 
 def _fault_of(row: list[str], classes: Container[str], least: int, end: int) -> str | None:
     """What is wrong with a row of labels.csv, which is of an epoch from ``least`` to ``end``."""
-    if len(row) != LABEL_HEAD.count(",") + 1 or not all(row):
+    if len(row) not in (4, 5) or not all(row[:4]):
         return "not an id, a label, an epoch and an origin"
     if row[1] not in classes:
         return f"no class {row[1]!r} in {DATA}"

@@ -21,6 +21,7 @@ from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, fetch_archive, lo
 from lll.data.sources.digits import load_digits
 from lll.data.sources.folder import load_classes
 from lll.data.sources.npz import load_npz
+from lll.data.sources.own import labels_itself, load_own
 from lll.data.sources.parquet import holds_images, load_parquet_file, load_parquet_folder
 from lll.data.sources.table import load_table, tables_of
 from lll.data.walk import Entry, walk
@@ -139,10 +140,13 @@ def _load_path(
     if load is load_npz:  # arrays need no decoding
         return load(path, options)
     entries = walk(path) if path.is_dir() else []
-    stamp = stamp_of(path, entries)
-    data = load_cached(
-        str(path.absolute()), stamp, lambda wanted: load(path, wanted), options, cache
-    )
+    if labels_itself(path, entries):
+        data = load_own(path, entries, options, cache)
+    else:
+        stamp = stamp_of(path, entries)
+        data = load_cached(
+            str(path.absolute()), stamp, lambda wanted: load(path, wanted), options, cache
+        )
     return data.with_unused(_unused_in(path, entries))
 
 

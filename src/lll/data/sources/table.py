@@ -49,11 +49,15 @@ def tables_of(files: Files) -> list[str]:
 
 
 def load_table(name: str, files: Files, tables: Sequence[str], options: Options) -> DataSet:
-    """A DataSet from images and ``tables`` with a file and a label column, optionally ``split``.
+    """A DataSet from images and ``tables``; classes are sorted by name. See `table_items`."""
+    return load_items(name, files, table_items(files, tables), options)
+
+
+def table_items(files: Files, tables: Sequence[str]) -> list[Item]:
+    """Every image with what ``tables`` say, with a file and a label column, optionally ``split``.
 
     An empty label cell, and an image that no table names, are unlabelled, unless class folders
-    say its class. A file may be named without its suffix where that is unambiguous. Classes
-    are sorted by name.
+    say its class. A file may be named without its suffix where that is unambiguous.
 
     Raises UserError for missing columns, absent files, paths that leave the folder, two
     labels for one file, by the table or by its folder, and an unknown split.
@@ -62,8 +66,7 @@ def load_table(name: str, files: Files, tables: Sequence[str], options: Options)
     for table in tables:
         said |= _listed(files, table)
     folders = _folders_say(files, said)
-    items = [_agreed(path, said.get(path), folders.get(path)) for path in files.images]
-    return load_items(name, files, items, options)
+    return [_agreed(path, said.get(path), folders.get(path)) for path in files.images]
 
 
 def _listed(files: Files, table: str) -> dict[str, _Said]:
