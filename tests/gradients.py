@@ -33,6 +33,8 @@ def gradients(ranks, method, rule=None):
         before = {n: p.detach().clone() for n, p in learner.named_parameters()}
         views.manual_seed(1)
         losses = learner.take(step, batch)
+        if losses is None:
+            continue
         figures = {"loss": losses.values.detach().mean(), **losses.figures}
         for name, value in figures.items():
             saved[f"{step.name}/{name}"] = ranks.add(value.clone())

@@ -71,6 +71,7 @@ class Learner(nn.Module):
         self.add_module("encoder", encoder)
         for name, part in self.method.parts(shape, config.options).items():
             self.add_module(name, part)
+        self._follow()
         self.to(device)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers = new_optimizers(self.parts, self.method)
@@ -164,6 +165,7 @@ class Learner(nn.Module):
             if callable(grow := getattr(part, "grow", None)):
                 with weights_from(derive(self.config.seed, name, classes)):
                     grow(classes)
+        self._follow()
         self.optimizers = new_optimizers(self.parts, self.method)
         self.load_optimizer_states(states)
 
@@ -218,6 +220,12 @@ class Learner(nn.Module):
         for optimizer in self.optimizers.values():
             for state in optimizer.state.values():
                 yield from (value for value in state.values() if isinstance(value, Tensor))
+
+    def _follow(self) -> None:
+        """Let a part that is made of others, as an average is, take their shapes."""
+        for part in self.parts.values():
+            if callable(follow := getattr(part, "follow", None)):
+                follow(self.parts)
 
     def _nets(self) -> Nets:
         """The parts as functions; in bfloat16, each takes and gives float32 all the same.

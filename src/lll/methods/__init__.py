@@ -6,11 +6,14 @@ from lll.methods import (
     auto,
     baseline,
     finetune,
+    fixmatch,
+    freematch,
     gradual,
     logistic,
     propagate,
     sandbox,
     self_supervised,
+    softmatch,
 )
 from lll.methods.method import Method
 
@@ -23,4 +26,7 @@ METHODS: dict[str, Method] = {
     "logistic": logistic.METHOD,
     "propagate": propagate.METHOD,
     "auto": auto.METHOD,
+    "fixmatch": fixmatch.METHOD,
+    "freematch": freematch.METHOD,
+    "softmatch": softmatch.METHOD,
 }
