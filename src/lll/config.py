@@ -135,6 +135,12 @@ class RunConfig(BaseModel):
     probe_rate: RateSchedule = _field(
         "Method", 1e-2, description="learning rate of the linear probe"
     )
+    optimizer: Literal["adam", "sgd"] = _field(
+        "Method", "adam", description="adam, or sgd with Nesterov momentum 0.9"
+    )
+    weight_decay: float = _field(
+        "Method", 0.0, ge=0, description="of sgd, not on biases and batch norm"
+    )
     from_run: Text | None = _field(
         "Method", None, description="begin with the encoder of this finished run"
     )
@@ -270,6 +276,8 @@ class RunConfig(BaseModel):
                 f"the first stage takes {first} of {self.epochs} epochs and leaves none: "
                 "lower pretrain_epochs or raise epochs"
             )
+        if self.weight_decay and self.optimizer != "sgd":
+            raise ValueError(f"weight_decay {self.weight_decay:g} needs optimizer 'sgd'")
         if self.labelled_batch_size is not None and self.labelled_batch_size >= self.batch_size:
             raise ValueError(
                 f"labelled_batch_size {self.labelled_batch_size} leaves no room for unlabelled "

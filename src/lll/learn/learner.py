@@ -74,7 +74,7 @@ class Learner(nn.Module):
         self._follow()
         self.to(device)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizers = new_optimizers(self.parts, self.method)
+        self.optimizers = new_optimizers(self.parts, self.config)
 
     @property
     def method(self) -> Method:
@@ -166,7 +166,7 @@ class Learner(nn.Module):
                 with weights_from(derive(self.config.seed, name, classes)):
                     grow(classes)
         self._follow()
-        self.optimizers = new_optimizers(self.parts, self.method)
+        self.optimizers = new_optimizers(self.parts, self.config)
         self.load_optimizer_states(states)
 
     def place(self, device: torch.device) -> None:
@@ -174,7 +174,7 @@ class Learner(nn.Module):
         states = self.optimizer_states()
         self.device = device
         self.to(device)
-        self.optimizers = new_optimizers(self.parts, self.method)
+        self.optimizers = new_optimizers(self.parts, self.config)
         self.load_optimizer_states(states)
 
     def begin_stage(self, stage: int) -> None:
@@ -183,7 +183,7 @@ class Learner(nn.Module):
             return
         self.stage = stage
         reset_module(self.parts["probe"], derive(self.config.seed, "probe", stage))
-        self.optimizers = new_optimizers(self.parts, self.method)
+        self.optimizers = new_optimizers(self.parts, self.config)
 
     def set_rates(self, rates: Mapping[str, float]) -> None:
         """Set the learning rate of each optimizer."""

@@ -8,29 +8,52 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lll.methods.method import Method
+from lll.config import RunConfig
 from lll.ranks import Ranks
 
-Optimizers = Mapping[str, torch.optim.Adam]
+Optimizers = Mapping[str, torch.optim.Optimizer]
 
 
-def new_optimizers(parts: Mapping[str, nn.Module], method: Method) -> dict[str, torch.optim.Adam]:
+def new_optimizers(
+    parts: Mapping[str, nn.Module], config: RunConfig
+) -> dict[str, torch.optim.Optimizer]:
     """An optimizer by name for each of the owners of ``parts`` that has something to move."""
     owned: dict[str, list[nn.Parameter]] = {}
     for name, part in parts.items():
-        owned.setdefault(method.owner(name), []).extend(
+        owned.setdefault(config.how.owner(name), []).extend(
             p for p in part.parameters() if p.requires_grad
         )
-    return {owner: _adam(parameters) for owner, parameters in owned.items() if parameters}
+    build = BUILDERS[config.optimizer]
+    return {owner: build(mine, config.weight_decay) for owner, mine in owned.items() if mine}
 
 
-def _adam(parameters: list[nn.Parameter]) -> torch.optim.Adam:
-    device = parameters[0].device
-    if device.type != "cuda":
+def _adam(parameters: list[nn.Parameter], decay: float) -> torch.optim.Optimizer:
+    if (device := parameters[0].device).type != "cuda":
         return torch.optim.Adam(parameters, fused=True)
-    # On the device, so that a recorded step reads the rate anew.
-    rate = torch.tensor(1e-3, device=device)
-    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=True)
+    return torch.optim.Adam(parameters, lr=_rate_on(device), fused=True, capturable=True)
+
+
+def _sgd(parameters: list[nn.Parameter], decay: float) -> torch.optim.Optimizer:
+    """Nesterov momentum 0.9; ``decay`` is not of biases and of what batch norm learns."""
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=_rate_on(parameters[0].device),
+        momentum=0.9,
+        nesterov=True,
+        fused=True,
+    )
+
+
+def _rate_on(device: torch.device) -> float | Tensor:
+    """A rate to begin with; on a GPU on the device, so that a recorded step reads it anew."""
+    return torch.tensor(1e-3, device=device) if device.type == "cuda" else 1e-3
+
+
+BUILDERS = {"adam": _adam, "sgd": _sgd}
 
 
 def load_states(optimizers: Optimizers, saved: Mapping[str, Any]) -> None:

@@ -140,8 +140,8 @@ def checkpoint_from(content: bytes, weights: Mapping[str, Tensor]) -> Checkpoint
 
 # What an update needs to find, once there has been one.
 _MOMENTS = {
-    torch.optim.Adam: ("exp_avg", "exp_avg_sq"),
-    torch.optim.AdamW: ("exp_avg", "exp_avg_sq"),
+    torch.optim.Adam: ("step", "exp_avg", "exp_avg_sq"),
+    torch.optim.SGD: ("momentum_buffer",),
 }
 
 
@@ -179,10 +179,12 @@ def _is_state_of(parameter: Tensor, state: Mapping[str, Any], moments: Iterable[
     """Whether an optimizer's ``state`` has the shapes of its parameter."""
     if not moments:
         return True
-    if set(state) != {"step", *moments} or not all(isinstance(v, Tensor) for v in state.values()):
+    if set(state) != set(moments) or not all(isinstance(v, Tensor) for v in state.values()):
         return False
-    shapes = all(state[name].shape == parameter.shape for name in moments)
-    return shapes and state["step"].ndim == 0 and all(v.is_floating_point() for v in state.values())
+    shapes = all(
+        value.shape == (() if name == "step" else parameter.shape) for name, value in state.items()
+    )
+    return shapes and all(value.is_floating_point() for value in state.values())
 
 
 def _first_line(error: Exception) -> str:
