@@ -198,7 +198,8 @@ def rewritten(path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("change", ["add", "change", "remove", "empty folder"])
-def test_a_changed_folder_is_decoded_anew(pets, store, make_image, decoded, change):
+def test_of_a_changed_folder_what_is_new_is_decoded(pets, store, make_image, decoded, change):
+    (pets / "cat" / "bad.png").unlink()
     load_data(pets, cache=store)
     decoded.clear()
     if change == "add":
@@ -212,11 +213,36 @@ def test_a_changed_folder_is_decoded_anew(pets, store, make_image, decoded, chan
         with pytest.raises(UserError, match="eel is a class with no image"):
             load_data(pets, cache=store)
         return
-    data = load_data(pets, cache=store)
-    assert decoded
+    shown = []
+    data = load_data(pets, cache=store, on_decoded=lambda *at: shown.append(at))
+    assert decoded == ([] if change == "remove" else [make_image(99)])
     assert_equal(data, uncached(pets))
+    count = len(data.train) + len(data.test)
+    assert sum(len(images) for images, _, _ in shown) == count
+    assert shown[-1][1:] == (count, count)
     place_in(store)
     assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("harm", ["states.npy", "pixels.bin"])
+def test_nothing_is_taken_over_from_damage(pets, store, make_image, harm):
+    load_data(pets, cache=store)
+    file = place_in(store) / harm
+    file.write_bytes(bytes(file.stat().st_size))
+    (pets / "dog" / "new.png").write_bytes(make_image(99))
+    assert_equal(load_data(pets, cache=store), uncached(pets))
+
+
+def test_what_wraps_the_classes_is_no_reason_to_decode_anew(tmp_path, plant, store, decoded):
+    root = plant(tmp_path / "all", "pets/cat/1.png pets/cat/2.png pets/dog/1.png")
+    load_data(root, cache=store)
+    decoded.clear()
+    (root / "pets" / "cat" / "1.png").unlink()
+    assert len(load_data(root, cache=store, test_share=0).train) == 2
+    decoded.clear()
+    (root / "pets" / "dog" / "2.png").write_bytes((root / "pets" / "cat" / "2.png").read_bytes())
+    assert len(load_data(root, cache=store, test_share=0).train) == 3
+    assert len(decoded) == 1
 
 
 def test_an_edited_table_counts_and_notes_beside_it_do_not(

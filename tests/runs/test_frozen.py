@@ -9,6 +9,8 @@ from tests.photos import write_photos
 from tests.processes import in_process
 
 from lll import GradualClassifier, RunConfig, UserError, Watch, load_run, resume, train
+from lll.data import decoding
+from lll.learn import features
 from lll.runs.export import export_onnx
 from lll.runs.predict import load_learner
 from lll.runs.train import RunStopped
@@ -103,6 +105,55 @@ def test_one_labelled_class_is_not_enough(photos, tmp_path):
     one = config(photos, "logistic", label_events=str(tmp_path / "events.csv"))
     with pytest.raises(UserError, match="needs labels of two classes at least"):
         train(one, tmp_path / "run")
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many images were encoded, batch by batch."""
+    seen = []
+    encoded_rows = features.encoded_rows
+
+    def count(*args):
+        for at, rows in encoded_rows(*args):
+            seen.append(len(at))
+            yield at, rows
+
+    monkeypatch.setattr(features, "encoded_rows", count)
+    return seen
+
+
+def test_new_photos_alone_are_decoded_and_encoded(tmp_path, encoded, monkeypatch):
+    folder = write_photos(tmp_path / "photos", 4, unlabelled=3, size=(160, 120))
+    wanted = config(folder, "logistic")
+    told = []
+    watch = Watch(on_encode=lambda *at: told.append(at))
+    train(wanted, tmp_path / "first", cache=tmp_path / "cache", watch=watch)
+    assert sum(encoded) == 19 and told[-1] == (19, 19)
+    encoded.clear()
+    (folder / "ball" / "003.jpg").rename(folder / "unlabelled" / "renamed.jpg")
+    write_photos(folder, 5, size=(160, 120), seed=100)  # the first four anew, and a fifth
+    for kind in ("ladder", "ring", "star"):
+        (folder / kind / "004.jpg").unlink()
+    decoded = []
+    decode = decoding.decode
+    monkeypatch.setattr(
+        decoding, "decode", lambda data, *how: [decoded.append(1), decode(data, *how)][1]
+    )
+    train(wanted, tmp_path / "second", cache=tmp_path / "cache")
+    assert sum(encoded) == 17 and len(decoded) == 18  # a photo of another name is read again
+    encoded.clear()
+    train(wanted, tmp_path / "third", cache=tmp_path / "cache")
+    assert encoded == []
+
+
+def test_embed_finds_the_features_of_small_images_that_train_kept(tmp_path, encoded):
+    folder = write_photos(tmp_path / "photos", 3, size=(40, 40))
+    train(config(folder, "logistic", image_size=48), tmp_path / "run", cache=tmp_path / "cache")
+    encoded.clear()
+    lite2 = ("--encoder", "efficientnet_lite2", "--image-size", 48, "--cache", tmp_path / "cache")
+    in_process("embed", folder, *lite2, "--out", tmp_path / "a.parquet")
+    in_process("embed", tmp_path / "run", folder, *lite2[-2:], "--out", tmp_path / "b.parquet")
+    assert encoded == []
 
 
 def test_the_estimator_learns_on_features_too():

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lll.cli.flags import Cache
-from lll.cli.loading import download_bar, encoding_bar, say_skipped
+from lll.cli.loading import download_bar, image_bar, say_skipped
 from lll.cli.terminal import say
 from lll.errors import UserError
+from lll.words import visible
 
 if TYPE_CHECKING:
     import pyarrow
@@ -66,6 +67,7 @@ def embed(
 
 
 def _by_run(path: Path, data: str, checkpoint: str, cache: Path | None) -> pyarrow.Table:
+    from lll.data import side_for
     from lll.runs import export, load_run
 
     run = load_run(path)
@@ -73,14 +75,15 @@ def _by_run(path: Path, data: str, checkpoint: str, cache: Path | None) -> pyarr
     with download_bar(data, quiet=False) as progress:
         rows = export.read_rows(
             data,
-            config.image_size,
+            side_for(data, config.image_size) if config.freeze else config.image_size,
             test_share=config.test_share,
             resize=config.resize,
             cache=cache,
             progress=progress,
         )
     say_skipped(rows.skipped)
-    return export.embed(run, rows, checkpoint=checkpoint)
+    with image_bar("encoding", quiet=False) as progress:
+        return export.embed(run, rows, checkpoint=checkpoint, cache=cache, progress=progress)
 
 
 def _by_encoder(
@@ -91,12 +94,14 @@ def _by_encoder(
     weights: Path | None,
     cache: Path | None,
 ) -> pyarrow.Table:
+    from lll.data import side_for
     from lll.nets.frozen import frozen_encoder
     from lll.runs import export
 
     encoder = frozen_encoder(name, size, weights)
     with download_bar(data, quiet=False) as progress:
-        rows = export.read_rows(data, encoder.size, resize=resize, cache=cache, progress=progress)
+        side = side_for(data, encoder.size)
+        rows = export.read_rows(data, side, resize=resize, cache=cache, progress=progress)
     say_skipped(rows.skipped)
-    with encoding_bar(name, quiet=False) as progress:
+    with image_bar(f"encoding with {visible(name)}", quiet=False) as progress:
         return export.embed_frozen(encoder, rows, cache=cache, progress=progress)

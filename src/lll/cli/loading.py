@@ -23,8 +23,12 @@ def load_with_bar(
     """The data set that ``config`` names, as it wants it, with a bar for a download."""
     from lll.runs.train import data_of
 
-    with download_bar(config.data, quiet=quiet) as progress:
-        data = data_of(config, cache=cache, strict=strict, progress=progress)
+    doing = "reading and encoding images" if config.freeze else "reading images"
+    with (
+        download_bar(config.data, quiet=quiet) as progress,
+        image_bar(doing, quiet=quiet) as on_image,
+    ):
+        data = data_of(config, cache=cache, strict=strict, progress=progress, on_image=on_image)
     if not quiet:
         say_skipped(data.skipped)
         say_unused(data.unused)
@@ -96,8 +100,8 @@ def download_bar(name: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 
 @contextmanager
-def encoding_bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on standard error: images encoded, how many a second, time left."""
+def image_bar(doing: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on standard error: images done, how many a second, time left."""
     from rich import progress
 
     if quiet:
@@ -111,7 +115,7 @@ def encoding_bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
         progress.TimeRemainingColumn(),
     )
     bar = progress.Progress(*columns, console=console(err=True))
-    task = bar.add_task(f"encoding with {visible(name)}", total=None, rate="")
+    task = bar.add_task(doing, total=None, rate="")
 
     def update(done: int, total: int) -> None:
         if done < total:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lll.cli.loading import encoding_bar
+from lll.cli.loading import image_bar
 from lll.cli.show import say_plan
 from lll.cli.signals import stop_signals
 from lll.cli.terminal import calm, complain, console, say, say_json, stop_bar
@@ -111,7 +111,7 @@ def _display(quiet: bool, as_json: bool, should_stop: Callable[[], bool]) -> Ite
         bar.reset(task)
 
     try:
-        with encoding_bar("the frozen encoder", quiet=False) as on_encode:
+        with image_bar("encoding with the frozen encoder", quiet=False) as on_encode:
             yield Watch(on_plan, on_step, on_epoch, should_stop, on_encode or (lambda *_: None))
     finally:
         stop_bar(bar)

@@ -4,7 +4,7 @@ The public face of the sources; heavy imports happen when a source is read.
 """
 
 from lll.data.download import Progress
-from lll.data.peek import typical_side
+from lll.data.peek import side_for, typical_side
 from lll.data.sources import KINDS, SOURCES, describe, fetch, load_data
 from lll.data.sources.arrays import from_arrays
 
@@ -16,5 +16,6 @@ __all__ = [
     "fetch",
     "from_arrays",
     "load_data",
+    "side_for",
     "typical_side",
 ]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.budgets import MAX_ID_BYTES
-from lll.data.decoding import check_resize, check_size
+from lll.data.decoding import Known, OnDecoded, Reader, decode_into
 from lll.data.imageset import DataSet, ImageSet, Skipped
 from lll.data.paths import as_text
 from lll.data.pixels import Pixels
 from lll.data.rows import Rows
-from lll.errors import UserError
+from lll.errors import UserError, nearest
 from lll.labels.events import UNLABELLED
 from lll.labels.names import class_name
+
+MIN_SIZE, MAX_SIZE = 1, 1024  # image_size, in pixels
+RESIZES = ("squash", "crop")  # to all of the image, or to the middle square of it
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Options:
     """What every source is asked for: pixels per side, test share in [0, 1), strictness.
 
     ``resize`` is ``squash`` or ``crop`` (`lll.data.decoding.decode`); ``store`` is a file
-    to decode into, for sources that decode, instead of memory.
+    to decode into, for sources that decode, instead of memory. ``known`` reads the pixels of
+    images that were decoded before, by id; ``on_decoded`` is handed images as they come.
     """
 
     image_size: int = 32
@@ -33,16 +37,40 @@ class Options:
     strict: bool = False
     resize: str = "squash"
     store: Path | None = None
+    known: Mapping[str, Known] = field(default_factory=dict)
+    on_decoded: OnDecoded | None = None
 
     def __post_init__(self) -> None:
-        check_size(self.image_size)
-        check_resize(self.resize)
+        size = self.image_size
+        if not MIN_SIZE <= size <= MAX_SIZE:
+            raise UserError(f"image_size is {size}: choose {MIN_SIZE} to {MAX_SIZE} pixels")
+        if self.resize not in RESIZES:
+            raise UserError(f"unknown resize {self.resize!r}: {nearest(self.resize, RESIZES)}")
         if not 0 <= self.test_share < 1:
             raise UserError(f"test_share is {self.test_share}: choose a share from 0 up to below 1")
 
     def pixels(self) -> Pixels:
         """Where to put images as they are decoded."""
         return Pixels(self.image_size, self.store)
+
+    def decoded(
+        self, rows: Iterable[tuple[str, Reader]], count: int
+    ) -> tuple[NDArray[np.uint8] | Rows, NDArray[np.bool_], tuple[Skipped, ...]]:
+        """Images of the readable ones of ``rows``, a mask [n] of them, and the others.
+
+        ``rows`` [n] and ``count`` are as in `lll.data.decoding.decode_into`.
+        """
+        pixels = self.pixels()
+        kept, skipped = decode_into(
+            pixels,
+            ((name, self.known.get(name, reader)) for name, reader in rows),
+            count,
+            self.image_size,
+            self.resize,
+            strict=self.strict,
+            on_decoded=self.on_decoded,
+        )
+        return pixels.rows(), kept, skipped
 
 
 def encode(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:

@@ -5,11 +5,13 @@ In ``<cache>/decoded/<key>/``, where the key stands for the source and how it is
     pixels.bin   uint8 [n, size, size, 3]: training, then validation, then test images
     labels.npy   int64 [n]
     ids.npy      str [n]
+    states.npy   int64 [n] the state that each image's file was in; 0 where it has none
     meta.json    names and counts, the state of the source and of these files, and checksums
 
 A folder appears under its key when it is whole. It is rebuilt when the source has changed,
 when what is in it is not what was written, or when an image could not be read for a reason
-that is not in its file. The content is read to be checked only where the files are others than
+that is not in its file. What is whole in it is taken over then: only images whose files have
+changed are decoded. The content is read to be checked only where the files are others than
 those written, such as copies.
 """
 
@@ -22,9 +24,10 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.assemble import Options
+from lll.data.decoding import Known
 from lll.data.fingerprint import array_hash, fingerprint
 from lll.data.formats import is_image, suffix_of
 from lll.data.imageset import DataSet, ImageSet, Skipped, Unused
@@ -48,6 +52,8 @@ FILES = ("pixels.bin", "labels.npy", "ids.npy")
 STAMPED = frozenset({"", ".csv", ".jsonl", ".parquet"})
 
 Decode = Callable[[Options], DataSet]
+States = Callable[[], Mapping[str, int]]
+"""The state of each file by the id of its image; asked for only when something is decoded."""
 
 
 class _DamagedError(Exception):
@@ -64,18 +70,24 @@ def cache_folder(cache: Path | None) -> Path:
 
 
 def load_cached(
-    source: str, stamp: str, decode: Decode, options: Options, cache: Path | None
+    source: str,
+    stamp: str,
+    decode: Decode,
+    options: Options,
+    cache: Path | None,
+    states: States = dict,
 ) -> DataSet:
     """What ``decode(options)`` gives, decoded at most once for each ``source`` and ``stamp``.
 
-    ``source`` names it among all sources, ``stamp`` changes when its content does. The images
+    ``source`` names it among all sources, ``stamp`` changes when its content does, and one of
+    ``states`` when that of one image does. The images
     stay in their file. Where the cache folder cannot be written they are decoded into
     memory, and a warning is logged that says so. Raises what ``decode`` raises.
     """
     place = cache_folder(cache) / "decoded" / _key(source, options)
     stamp = f"{FORMAT} {stamp}"
     try:
-        data = _kept(place, stamp, says=False) or _build(place, stamp, decode, options)
+        data = _kept(place, stamp, says=False) or _build(place, stamp, decode, options, states)
     except (OSError, StoreError) as error:
         reason = getattr(error, "strerror", None) or error
         logging.getLogger("lll").warning(
@@ -117,13 +129,19 @@ def identity(status: os.stat_result) -> tuple[int, ...]:
     )
 
 
+def state_of(status: os.stat_result) -> int:
+    """A number that stands for `identity`."""
+    digest = hashlib.blake2b(repr(identity(status)).encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little", signed=True)
+
+
 def _key(source: str, options: Options) -> str:
     parts = [source, options.image_size, options.resize, options.test_share]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
-def _kept(place: Path, stamp: str, *, says: bool = True) -> DataSet | None:
-    """What is kept at ``place`` for ``stamp``, if it is whole; damage is logged if it ``says``."""
+def _kept(place: Path, stamp: str | None, *, says: bool = True) -> DataSet | None:
+    """What is whole at ``place``, for ``stamp`` (None: any); it ``says`` what is damaged."""
     try:
         return _read(place, stamp)
     except _DamagedError as error:
@@ -134,7 +152,7 @@ def _kept(place: Path, stamp: str, *, says: bool = True) -> DataSet | None:
         return None
 
 
-def _build(place: Path, stamp: str, decode: Decode, options: Options) -> DataSet:
+def _build(place: Path, stamp: str, decode: Decode, options: Options, states: States) -> DataSet:
     """Decode into a folder beside ``place``, which takes its place when it is whole."""
     with alone(place.with_name(f".{place.name}.lock")):
         data = _kept(place, stamp)  # by a process that was before this one
@@ -144,10 +162,12 @@ def _build(place: Path, stamp: str, decode: Decode, options: Options) -> DataSet
             shutil.rmtree(left, ignore_errors=True)
         work = _temporary(place)
         try:
-            decoded = decode(replace(options, store=work / "decoded.bin"))
+            now = states()
+            known = _known(place, now)
+            decoded = decode(replace(options, store=work / "decoded.bin", known=known))
             if any(skip.passing for skip in decoded.skipped):
-                stamp = ""  # of no state of the source: it is decoded anew next time
-            _write(work, decoded, stamp)
+                stamp = f"{FORMAT} "  # of no state of the source: it is read anew next time
+            _write(work, decoded, stamp, now)
             _swap(work, place)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -155,6 +175,31 @@ def _build(place: Path, stamp: str, decode: Decode, options: Options) -> DataSet
     if data is None:
         raise StoreError("what was written there cannot be read back")
     return data
+
+
+def _known(place: Path, now: Mapping[str, int]) -> dict[str, Known]:
+    """Readers of the images at ``place`` whose files are ``now`` in the state they were in."""
+    if not now or not (data := _kept(place, None, says=False)):
+        return {}
+    try:
+        then = np.load(place / "states.npy", allow_pickle=False).tolist()
+        at = zip(_rows_of(data), then, strict=True)
+    except (OSError, ValueError):  # absent or damaged
+        return {}
+    return {
+        name: partial(images.__getitem__, row)
+        for (name, images, row), state in at
+        if state and now.get(name) == state
+    }
+
+
+def _rows_of(data: DataSet) -> list[tuple[str, NDArray[np.uint8] | Rows, int]]:
+    """Id, images and row of every image."""
+    return [
+        (name, part.images, row)
+        for part in data.parts.values()
+        for row, name in enumerate(part.ids.tolist())
+    ]
 
 
 def _temporary(place: Path) -> Path:
@@ -175,12 +220,15 @@ def _swap(work: Path, place: Path) -> None:
         work.rename(place)
 
 
-def _write(work: Path, data: DataSet, stamp: str) -> None:
+def _write(work: Path, data: DataSet, stamp: str, states: Mapping[str, int]) -> None:
     _order_pixels(work, data)
     parts = data.parts.values()
     labels = np.concatenate([part.labels for part in parts])
     np.save(work / "labels.npy", labels)
-    np.save(work / "ids.npy", np.concatenate([part.ids for part in parts]))
+    ids = np.concatenate([part.ids for part in parts])
+    np.save(work / "ids.npy", ids)
+    then = [states.get(name, 0) for name in ids.tolist()]
+    np.save(work / "states.npy", np.array(then, dtype=np.int64))
     facts = {
         "name": data.name,
         "class_names": data.class_names,
@@ -223,15 +271,16 @@ def _order_pixels(work: Path, data: DataSet) -> None:
     decoded.unlink(missing_ok=True)
 
 
-def _read(place: Path, stamp: str) -> DataSet | None:
-    """The data set at ``place``; None if there is none, or one of another ``stamp``."""
+def _read(place: Path, stamp: str | None) -> DataSet | None:
+    """The data set at ``place``; None if there is none, or one of another ``stamp`` or format."""
     if not place.exists():
         return None
     try:
         facts = json.loads((place / "meta.json").read_bytes())
         if facts.pop("checksum") != _checksum(facts):
             raise _DamagedError("meta.json has the wrong checksum")
-        if facts["stamp"] != stamp:
+        wanted = facts["stamp"] if stamp is None else stamp
+        if facts["stamp"] != wanted or wanted.split(" ")[0] != str(FORMAT):
             return None
         data = _opened(place, facts)
         # Looked at after they were opened: no other process has changed them in between.

@@ -20,25 +20,27 @@ from lll.data.formats import FORMATS, unknown_reason
 from lll.data.imageset import Skipped
 from lll.data.pixels import Pixels
 from lll.data.workers import LACKED_MEMORY, MOST, Workers, start_workers
-from lll.errors import UserError, nearest, out_of_memory
+from lll.errors import UserError, out_of_memory
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Reader = Callable[[], bytes]
+Known = Callable[[], NDArray[np.uint8]]
+"""Reads the pixels [size, size, 3] that were made of a file before."""
+Row = tuple[str, Reader | Known]
+"""What errors call an image, and what reads it."""
 
 # 64 megapixels is 192 MB once decoded: more than any camera's ordinary photo.
 MAX_PIXELS = 64 * 2**20
 MAX_FILE_BYTES = 256 * 2**20
-MIN_SIZE, MAX_SIZE = 1, 1024  # image_size, in pixels
-RESIZES = ("squash", "crop")  # to all of the image, or to the middle square of it
 
 # Measured on two cores: threads make small files slower (the interpreter lock) and files
 # of some tens of kilobytes up to twice as fast.
 THREADS_FROM_BYTES = 32 * 2**10
 CHUNK = 256  # files read before they are decoded
 CHUNK_BYTES = 64 * 2**20  # of the files, but for the last, and of their pixels, at most
-# Ranks for small files: 1.8 times as fast on two cores, after half a second to start.
+# Processes for small files: 1.8 times as fast on two cores, after half a second to start.
 WORKERS_FROM_S = 1.5
 
 
@@ -50,21 +52,13 @@ class UnreadableError(ValueError):
         self.passing = passing
 
 
+Content = bytes | NDArray[np.uint8] | UnreadableError
 Result = NDArray[np.uint8] | UnreadableError
+OnDecoded = Callable[[NDArray[np.uint8], int, int], None]
+"""Handed images [k, size, size, 3] as they come, and told how many files are done, of how many.
 
-
-def check_size(image_size: int) -> int:
-    """``image_size`` if it is a number of pixels that can be used, else UserError."""
-    if not MIN_SIZE <= image_size <= MAX_SIZE:
-        raise UserError(f"image_size is {image_size}: choose {MIN_SIZE} to {MAX_SIZE} pixels")
-    return image_size
-
-
-def check_resize(resize: str) -> str:
-    """``resize`` if it is one of `RESIZES`, else UserError."""
-    if resize not in RESIZES:
-        raise UserError(f"unknown resize {resize!r}: {nearest(resize, RESIZES)}")
-    return resize
+The next files are decoded while it is at work.
+"""
 
 
 def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
@@ -164,9 +158,9 @@ def resize_all(images: NDArray[np.uint8], size: int, resize: str = "squash") -> 
     return out
 
 
-def attempt(data: bytes | UnreadableError, size: int, resize: str = "squash") -> Result:
-    """As `decode`, with the error returned; an error in place of data is handed on."""
-    if isinstance(data, UnreadableError):
+def attempt(data: Content, size: int, resize: str = "squash") -> Result:
+    """As `decode`, with the error returned; an error or pixels in place of data are handed on."""
+    if not isinstance(data, bytes):
         return data
     try:
         return decode(data, size, resize)
@@ -194,12 +188,13 @@ def decode_all(
 
 def decode_into(
     pixels: Pixels,
-    rows: Iterable[tuple[str, Reader]],
+    rows: Iterable[Row],
     count: int,
     size: int,
     resize: str = "squash",
     *,
     strict: bool = False,
+    on_decoded: OnDecoded | None = None,
 ) -> tuple[NDArray[np.bool_], tuple[Skipped, ...]]:
     """Read and decode files into ``pixels``: a mask [n] of the readable ones, and the others.
 
@@ -208,24 +203,36 @@ def decode_into(
     """
     kept: list[bool] = []
     skipped: list[Skipped] = []
-    with calm(), ExitStack() as stack:
-        decoders = _Decoders(stack, size, resize, count)
-        for names, results in decoders.run(rows):
-            images = []
-            for name, result in zip(names, results, strict=True):
-                kept.append(not isinstance(result, UnreadableError))
-                if not isinstance(result, UnreadableError):
-                    images.append(result)
-                elif strict:
-                    raise UserError(
-                        f"{name} cannot be read ({result}): repair or remove it,"
-                        " or load without strict to skip it"
-                    )
-                else:
-                    skipped.append(Skipped(name, str(result), result.passing))
-            if images:
-                pixels.put(np.stack(images))
+    for names, results in decoded(rows, count, size, resize):
+        images = []
+        for name, result in zip(names, results, strict=True):
+            kept.append(not isinstance(result, UnreadableError))
+            if isinstance(result, UnreadableError):
+                skipped.append(_skipped(name, result, strict=strict))
+            else:
+                images.append(result)
+        stacked = np.stack(images) if images else np.empty((0, size, size, 3), np.uint8)
+        pixels.put(stacked)
+        if on_decoded:
+            on_decoded(stacked, len(kept), max(count, len(kept)))
     return np.array(kept, dtype=bool), tuple(skipped)
+
+
+def decoded(
+    rows: Iterable[Row], count: int, size: int, resize: str
+) -> Iterator[tuple[list[str], list[Result]]]:
+    """Names and results of some of ``rows`` after others, in order; ``count`` is about how many."""
+    with calm(), ExitStack() as stack:
+        yield from _Decoders(stack, size, resize, count).run(rows)
+
+
+def _skipped(name: str, error: UnreadableError, *, strict: bool) -> Skipped:
+    if strict:
+        raise UserError(
+            f"{name} cannot be read ({error}): repair or remove it,"
+            " or load without strict to skip it"
+        )
+    return Skipped(name, str(error), error.passing)
 
 
 class _Decoders:
@@ -246,8 +253,9 @@ class _Decoders:
         stack.callback(self._threads.shutdown, cancel_futures=True)
         self._workers: Workers | None = None
         self._asked = False
+        self._ahead = 0  # chunks that are on the way while one is in use
 
-    def run(self, rows: Iterable[tuple[str, Reader]]) -> Iterator[tuple[list[str], list[Result]]]:
+    def run(self, rows: Iterable[Row]) -> Iterator[tuple[list[str], list[Result]]]:
         """Names and results of each chunk, in the order of ``rows``."""
         pending: deque[tuple[list[str], Callable[[], list[Result]]]] = deque()
         iterator = iter(rows)
@@ -255,26 +263,28 @@ class _Decoders:
             names = [name for name, _ in chunk]
             pending.append((names, self._begin(names, [content for _, content in chunk])))
             self._left -= len(chunk)
-            ahead = 2 * len(self._workers.processes) if self._workers else 0
-            while len(pending) > ahead:
+            while len(pending) > self._ahead:
                 names, finish = pending.popleft()
                 yield names, finish()
         for names, finish in pending:
             yield names, finish()
 
     def _begin(
-        self, names: Sequence[str], contents: Sequence[bytes | UnreadableError]
+        self, names: Sequence[str], contents: Sequence[Content]
     ) -> Callable[[], list[Result]]:
         """What gives the results of ``contents``, which may be under way."""
-        total_bytes = sum(len(c) for c in contents if isinstance(c, bytes))
-        if total_bytes >= THREADS_FROM_BYTES * len(contents):
+        sizes = [len(c) for c in contents if isinstance(c, bytes)]
+        if sizes and sum(sizes) >= THREADS_FROM_BYTES * len(sizes):
+            self._ahead = 2
             results = self._threads.map(attempt, contents, repeat(self._size), repeat(self._resize))
             return lambda: list(results)
         if self._workers:
+            self._ahead = 2 * len(self._workers.processes)
             return self._threads.submit(self._elsewhere, self._workers, names, contents).result
+        self._ahead = 0
         return lambda: self._here(contents)
 
-    def _here(self, contents: Sequence[bytes | UnreadableError]) -> list[Result]:
+    def _here(self, contents: Sequence[Content]) -> list[Result]:
         start = perf_counter()
         results = [attempt(data, self._size, self._resize) for data in contents]
         seconds_left = (perf_counter() - start) / len(contents) * self._left
@@ -289,26 +299,24 @@ class _Decoders:
         self,
         workers: Workers,
         names: Sequence[str],
-        contents: Sequence[bytes | UnreadableError],
+        contents: Sequence[Content],
     ) -> list[Result]:
         sent = [data if isinstance(data, bytes) else b"" for data in contents]
         answers = workers.decode(names, sent, self._size, self._resize)
         return [self._result(data, answer) for data, answer in zip(contents, answers, strict=True)]
 
-    def _result(self, data: bytes | UnreadableError, answer: NDArray[np.uint8] | str) -> Result:
+    def _result(self, data: Content, answer: NDArray[np.uint8] | str) -> Result:
         """What a worker made of ``data``; where it had no memory, what this process makes of it."""
-        if not isinstance(answer, str):
+        if isinstance(data, bytes) and not isinstance(answer, str):
             return answer
-        if isinstance(data, UnreadableError) or answer == LACKED_MEMORY:
+        if not isinstance(data, bytes) or answer == LACKED_MEMORY:
             return attempt(data, self._size, self._resize)
-        return UnreadableError(answer)
+        return UnreadableError(str(answer))
 
 
-def _read_chunk(
-    rows: Iterator[tuple[str, Reader]], count: int
-) -> list[tuple[str, bytes | UnreadableError]]:
+def _read_chunk(rows: Iterator[Row], count: int) -> list[tuple[str, Content]]:
     """Names and contents of the next ``count`` of ``rows``, or of fewer that hold enough bytes."""
-    chunk: list[tuple[str, bytes | UnreadableError]] = []
+    chunk: list[tuple[str, Content]] = []
     left = CHUNK_BYTES
     for name, reader in islice(rows, count):
         content = read_one(reader)
@@ -319,7 +327,7 @@ def _read_chunk(
     return chunk
 
 
-def read_one(reader: Reader) -> bytes | UnreadableError:
+def read_one(reader: Reader | Known) -> Content:
     """What ``reader`` reads, or why nothing can be read."""
     try:
         return reader()

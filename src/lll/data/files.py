@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lll.data.assemble import Options, assemble, encode, id_array
-from lll.data.decoding import Reader, UnreadableError, decode_into
+from lll.data.cache import state_of
+from lll.data.decoding import Reader, UnreadableError
 from lll.data.formats import (
     HEAD_BYTES,
     SUFFIXES,
@@ -159,6 +160,13 @@ def unwrapped(files: Files) -> Files:
     )
 
 
+def states_of(entries: Sequence[Entry]) -> dict[str, int]:
+    """The state of each file of a folder, by its path in the unwrapped tree."""
+    wrapper = unwrapped(make_files("", entries)).where.removeprefix("/")
+    start = len(wrapper) + 1 if wrapper else 0
+    return {entry.path[start:]: state_of(entry.status) for entry in entries if entry.status}
+
+
 def wrapper_in(files: Files, root: str) -> str:
     """The name of the one folder in ``root`` ("" or "a/") if it only wraps others, else ""."""
     below = [path[len(root) :] for path in (*files.images, *files.tables) if path.startswith(root)]
@@ -176,18 +184,14 @@ def load_items(name: str, files: Files, items: Sequence[Item], options: Options)
     Raises UserError for a class none of whose images could be read.
     """
     paths = [item.path for item in items]
-    pixels = options.pixels()
-    rows = ((path, files.images[path]) for path in paths)
-    kept, skipped = decode_into(
-        pixels, rows, len(paths), options.image_size, options.resize, strict=options.strict
-    )
+    images, kept, skipped = options.decoded(((p, files.images[p]) for p in paths), len(paths))
     readable = [item for item, keep in zip(items, kept, strict=True) if keep]
     _check_no_class_lost(items, readable, skipped, files.where)
     class_names, labels = encode([item.label for item in readable])
     return assemble(
         name,
         class_names,
-        pixels.rows(),
+        images,
         labels,
         id_array([item.path for item in readable], files.where),
         np.array([item.split for item in readable], dtype=np.str_),

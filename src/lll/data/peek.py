@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 LOOKED_AT = 25  # images
+NAMED_SIDE = 32  # pixels, of the data sets that have a name
 
 
 def typical_side(source: str | Path) -> int | None:
@@ -28,6 +29,14 @@ def typical_side(source: str | Path) -> int | None:
         sides = list(islice(_sides(path), LOOKED_AT))
         return int(median(sides)) if sides else None
     return None
+
+
+def side_for(source: str | Path, size: int) -> int:
+    """The side to keep images of ``source`` at for an encoder that takes ``size`` pixels.
+
+    Smaller images are kept as they are, and made larger where they are encoded.
+    """
+    return min(size, typical_side(source) or NAMED_SIDE)
 
 
 def _sides(path: Path) -> Iterator[int]:

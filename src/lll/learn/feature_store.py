@@ -36,14 +36,19 @@ class FeatureStore:
         self.folder = folder
         self._row_bytes = width * HALF.itemsize
         self._width = width
-        self._looked_at = 0  # rows that `find` has seen
+        self._places: dict[bytes, int] = {}  # the rows that `find` has seen, by key
+        self._looked_at = 0  # how many
 
     def find(self, keys: Sequence[bytes]) -> NDArray[np.intp]:
         """The row of each of ``keys`` [n], -1 for those that are absent or damaged."""
         records, rows = self._records(), self._rows()
+        if len(records) < self._looked_at:  # somebody removed the files
+            self._places.clear()
+            self._looked_at = 0
+        fresh = enumerate(_keys(records[self._looked_at :]), self._looked_at)
+        self._places.update((key, at) for at, key in fresh)
         self._looked_at = len(records)
-        places = {key: at for at, key in enumerate(_keys(records))}
-        found = np.array([places.get(key, -1) for key in keys], dtype=np.intp)
+        found = np.array([self._places.get(key, -1) for key in keys], dtype=np.intp)
         here = np.flatnonzero(found >= 0)
         checks = _checksums([keys[i] for i in here.tolist()], rows, found[here])
         found[here[checks != records["check"][found[here]]]] = -1

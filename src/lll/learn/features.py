@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lll.data.cache import cache_folder
-from lll.data.decoding import resize_all
+from lll.data.decoding import OnDecoded, resize_all
 from lll.data.imageset import DataSet, ImageSet
 from lll.data.rows import Rows
 from lll.errors import UserError
@@ -95,6 +95,25 @@ def features_of_data(
     wanted = [(data.train, views), (data.test, 0)]
     train, test = _features(wanted, encoder, strength, cache, progress)
     return train, test
+
+
+def keep_as_decoded(
+    encoder: Frozen, *, cache: Path | None = None, progress: Progress | None = None
+) -> OnDecoded:
+    """What encodes images while the next are decoded, and keeps their features in ``cache``.
+
+    `features_of` finds them there. ``progress`` counts images. Raises as `features_of` does.
+    """
+    store = FeatureStore(_folder(encoder, cache) / _view_name(0, VIEW), encoder.width)
+
+    def keep(images: NDArray[np.uint8], done: int, total: int) -> None:
+        before = done - len(images)
+        job = _Job(images, keys_of(images), 0, store)
+        _encode_missing([job], encoder, VIEW, lambda n, _: tell(before + n, total))
+        tell(done, total)
+
+    tell = progress or (lambda done, total: None)
+    return keep
 
 
 def encode(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lll.config import RunConfig
-from lll.nets.frozen import Frozen, freeze, frozen_encoder
+from lll.nets.frozen import Frozen, freeze, frozen_encoder, pretrained
 
 
 def front_of(
@@ -22,5 +22,13 @@ def front_of(
         return None
     if encoder is not None:
         return freeze(encoder, config.encoder, config.image_size, device=device)
-    weights = None if config.weights is None else Path(config.weights)
-    return frozen_encoder(config.encoder, config.image_size, weights, device=device)
+    return frozen_encoder(config.encoder, config.image_size, _weights(config), device=device)
+
+
+def check_front(config: RunConfig) -> None:
+    """Raise what `front_of` raises for a name, a size or weights, in less time."""
+    pretrained(config.encoder, config.image_size, _weights(config))
+
+
+def _weights(config: RunConfig) -> Path | None:
+    return None if config.weights is None else Path(config.weights)

@@ -63,6 +63,14 @@ def frozen_encoder(
     ``weights`` is a file of weights in place of those that it comes with. Raises UserError
     without either, and as `lll.nets.encoders.Encoder.module` does.
     """
+    size, module = pretrained(name, size, weights)
+    return freeze(module, name, size, device=device)
+
+
+def pretrained(
+    name: str, size: int | None = None, weights: Path | None = None
+) -> tuple[int, nn.Module]:
+    """The encoder of `frozen_encoder` before it is frozen, and its size; raises as that does."""
     encoder = find_encoder(name)
     if weights is None and not encoder.pretrained:
         raise UserError(
@@ -70,8 +78,7 @@ def frozen_encoder(
             " or take a pretrained one (see `lll encoders`)"
         )
     size = encoder.size if size is None else size
-    module = encoder.module(size, WIDTH, ACTIVATIONS["relu"], weights)
-    return freeze(module, name, size, device=device)
+    return size, encoder.module(size, WIDTH, ACTIVATIONS["relu"], weights)
 
 
 def freeze(

@@ -31,7 +31,7 @@ from lll.data.rows import Rows as RowsInFile
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.learn.features import Progress, features_of
-from lll.learn.feeding import Streamed
+from lll.learn.feeding import Inputs, Streamed
 from lll.learn.learner import Learner
 from lll.metrics.points import check_finite
 from lll.nets import build_encoder
@@ -109,20 +109,30 @@ def _unlabelled_rows(files: Files, size: int, resize: str) -> Rows:
 
 
 def embed(
-    run: Run, rows: Rows, *, checkpoint: str = "chosen", encoder: nn.Module | None = None
+    run: Run,
+    rows: Rows,
+    *,
+    checkpoint: str = "chosen",
+    encoder: nn.Module | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
 ) -> pyarrow.Table:
     """What ``run`` makes of ``rows``, as a table with one row per image.
 
     Columns: ``id``; ``split`` (``train``, ``validation``, ``test`` or null); ``embedding``, a
     list of d float32; ``predicted``, the most probable class of the run, and its ``probability``;
     ``label``, the class that the data names, or null. ``checkpoint`` and ``encoder`` as in
-    `lll.runs.predict.load_learner`. Raises UserError without any image, and for NaN encodings.
+    `lll.runs.predict.load_learner`, ``cache`` and ``progress`` of features as in `embed_frozen`.
+    Raises UserError without any image, and for NaN encodings.
     """
     import pyarrow as pa
 
     _check_some(rows)
     learner = load_learner(run, checkpoint=checkpoint, encoder=encoder)
-    encoded = encode(learner, Streamed(rows.images, torch.device("cpu")))
+    inputs: Inputs = Streamed(rows.images, torch.device("cpu"))
+    if learner.front is not None:
+        inputs = torch.from_numpy(_features(rows, learner.front, cache, progress))
+    encoded = encode(learner, inputs)
     check_finite(encoded.encodings, f"{run.path}: encodings")
     check_finite(encoded.probabilities, f"{run.path}: probabilities")
     best = encoded.probabilities.argmax(axis=1)
@@ -152,16 +162,22 @@ def embed_frozen(
     import pyarrow as pa
 
     _check_some(rows)
-    unlabelled = np.full(len(rows.ids), UNLABELLED, dtype=np.int64)
-    images = ImageSet(rows.images, unlabelled, np.array(rows.ids, dtype=np.str_))
-    features = features_of(images, encoder, views=0, cache=cache, progress=progress)
     columns = {
         "id": pa.array(rows.ids, pa.string()),
         "split": pa.array(rows.splits, pa.string()),
-        "embedding": _vectors(features.base.astype(np.float32)),
+        "embedding": _vectors(_features(rows, encoder, cache, progress)),
         "label": pa.array(rows.labels, pa.string()),
     }
     return pa.table(columns)
+
+
+def _features(
+    rows: Rows, encoder: Frozen, cache: Path | None, progress: Progress | None
+) -> NDArray[np.float32]:
+    unlabelled = np.full(len(rows.ids), UNLABELLED, dtype=np.int64)
+    images = ImageSet(rows.images, unlabelled, np.array(rows.ids, dtype=np.str_))
+    found = features_of(images, encoder, views=0, cache=cache, progress=progress)
+    return found.base.astype(np.float32)
 
 
 def _check_some(rows: Rows) -> None:

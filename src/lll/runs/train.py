@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from lll.config import RunConfig
-from lll.data import SOURCES, load_data, typical_side
+from lll.data import SOURCES, load_data, side_for
+from lll.data.decoding import OnDecoded
 from lll.data.imageset import DataSet
 from lll.data.paths import as_text, real_path
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
 from lll.learn.device import backend_of, pick_device
-from lll.learn.front import front_of
+from lll.learn.features import Progress as OnEncode
+from lll.learn.features import keep_as_decoded
+from lll.learn.front import check_front, front_of
 from lll.learn.learner import Learner, build_learner
 from lll.learn.loop import Epoch, Progress, Watch, learn
 from lll.learn.position import Position
@@ -75,7 +79,7 @@ def train(
     watch = watch or Watch()
     with ExitStack() as held:
         ranks = held.enter_context(joined(os.environ, backend_of(config.device), ranks))
-        data = data or data_of(config, cache=cache)
+        data = data or data_of(config, encoder=encoder, cache=cache, on_image=watch.on_encode)
         check_one_class(config, data)
         prepared = prepare(
             config,
@@ -98,22 +102,43 @@ def train(
         return carry_on(prepared, learner, progress, run, writer, watch, graphs)
 
 
-def data_of(config: RunConfig, **how: Any) -> DataSet:
-    """The data set that ``config`` names, as ``config`` wants it; ``how`` as in `load_data`."""
+def data_of(
+    config: RunConfig,
+    *,
+    encoder: nn.Module | None = None,
+    cache: Path | None = None,
+    on_image: OnEncode | None = None,
+    **how: Any,
+) -> DataSet:
+    """The data set that ``config`` names, as ``config`` wants it; ``how`` as in `load_data`.
+
+    Where a frozen encoder is to come (``encoder`` is the caller's own), images that must be
+    decoded are encoded at once. ``on_image`` is told how many are done, of how many.
+    """
     return load_data(
         config.data,
-        image_size=_side(config),
+        image_size=side_for(config.data, config.image_size) if config.freeze else config.image_size,
         test_share=config.test_share,
         resize=config.resize,
+        cache=cache,
+        on_decoded=_as_decoded(config, encoder, cache, on_image),
         **how,
     )
 
 
-def _side(config: RunConfig) -> int:
-    """The side that images are kept at: small ones are made larger where they are encoded."""
-    if not config.freeze:
-        return config.image_size
-    return min(config.image_size, typical_side(config.data) or config.image_size)
+def _as_decoded(
+    config: RunConfig, encoder: nn.Module | None, cache: Path | None, on_image: OnEncode | None
+) -> OnDecoded:
+    """What is done with images as they are decoded."""
+
+    @once  # nothing may have to be decoded
+    def keep() -> OnDecoded:
+        front = front_of(config, pick_device(config.device), encoder)
+        if front is not None:
+            return keep_as_decoded(front, cache=cache, progress=on_image)
+        return lambda images, done, total: on_image(done, total) if on_image else None
+
+    return lambda images, done, total: keep()(images, done, total)
 
 
 def begin(prepared: Prepared, encoder: nn.Module | None = None) -> Learner:
@@ -225,7 +250,7 @@ def check_one_data(prepared: Prepared) -> None:
 def check_names(config: RunConfig) -> None:
     """UserError for an unknown encoder or device, before any data is read."""
     if config.freeze:
-        front_of(config, torch.device("cpu"))
+        check_front(config)
     else:
         build_learner(config, classes=1, device=torch.device("cpu"))
     pick_device(config.device)

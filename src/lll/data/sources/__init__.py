@@ -13,8 +13,9 @@ import numpy as np
 from lll.data.archive import open_zip
 from lll.data.assemble import Options
 from lll.data.cache import load_cached, stamp_of
+from lll.data.decoding import OnDecoded
 from lll.data.download import Progress
-from lll.data.files import Files, make_files, read_folder, unwrapped
+from lll.data.files import Files, make_files, read_folder, states_of, unwrapped
 from lll.data.imageset import DataSet, ImageSet, Unused
 from lll.data.paths import as_text, real_path
 from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, fetch_archive, load_archive
@@ -99,6 +100,7 @@ def load_data(
     strict: bool = False,
     resize: str = "squash",
     progress: Progress | None = None,
+    on_decoded: OnDecoded | None = None,
 ) -> DataSet:
     """The data set that ``source`` names: a name in ``SOURCES`` or a path.
 
@@ -109,11 +111,13 @@ def load_data(
     Images that cannot be read are listed in ``skipped``; with ``strict`` the first is an
     error. ``cache`` is where downloads and decoded images are kept; ``progress`` is told of
     downloads. Images that were decoded stay in a file there and are read when they are
-    indexed (`lll.data.rows.Rows`); ``numpy.asarray`` has them all in memory.
+    indexed (`lll.data.rows.Rows`); ``numpy.asarray`` has them all in memory. Of a folder that
+    has changed only new and changed images are decoded; where any is, ``on_decoded`` is handed
+    all of them as they come, the next being decoded meanwhile.
 
     Raises UserError in one line that names the file or value, and the remedy.
     """
-    options = Options(image_size, test_share, strict, resize)
+    options = Options(image_size, test_share, strict, resize, on_decoded=on_decoded)
     if isinstance(source, str) and source in SOURCES:
         named = SOURCES[source]
         if not isinstance(named, Archive):
@@ -145,7 +149,12 @@ def _load_path(
     else:
         stamp = stamp_of(path, entries)
         data = load_cached(
-            str(path.absolute()), stamp, lambda wanted: load(path, wanted), options, cache
+            str(path.absolute()),
+            stamp,
+            lambda wanted: load(path, wanted),
+            options,
+            cache,
+            lambda: states_of(entries),
         )
     return data.with_unused(_unused_in(path, entries))
 

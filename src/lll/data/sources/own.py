@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,7 @@ from numpy.typing import NDArray
 
 from lll.data.assemble import Options, assemble, check_class_names, id_array
 from lll.data.cache import load_cached, stamp_of
-from lll.data.decoding import decode_into
-from lll.data.files import Files, Item, is_table, make_files, unwrapped
+from lll.data.files import Files, Item, is_table, make_files, states_of, unwrapped
 from lll.data.imageset import DataSet, ImageSet, Unused
 from lll.data.layout import splits_of
 from lll.data.paths import as_text
@@ -62,7 +62,8 @@ def load_own(path: Path, entries: Sequence[Entry], options: Options, cache: Path
     items = _agreed(_items(files, own), own, where)
     images = [entry for entry in entries if not is_table(entry.path)]
     decode = partial(_decoded, name, files)
-    data = load_cached(f"{path.absolute()} images", stamp_of(path, images), decode, options, cache)
+    source, stamp = f"{path.absolute()} images", stamp_of(path, images)
+    data = load_cached(source, stamp, decode, options, cache, lambda: states_of(entries))
     return _labelled(data, items, own, options)
 
 
@@ -139,13 +140,9 @@ def _agreed(items: Sequence[Item], own: Own, where: str) -> list[Item]:
 
 def _decoded(name: str, files: Files, options: Options) -> DataSet:
     """All images of ``files``, without labels, as training images."""
-    paths, pixels = list(files.images), options.pixels()
-    rows = ((path, files.images[path]) for path in paths)
-    kept, skipped = decode_into(
-        pixels, rows, len(paths), options.image_size, options.resize, strict=options.strict
-    )
-    ids = id_array([path for path, keep in zip(paths, kept, strict=True) if keep], files.where)
-    every = ImageSet(pixels.rows(), np.full(len(ids), UNLABELLED, np.int64), ids)
+    images, kept, skipped = options.decoded(files.images.items(), len(files.images))
+    ids = id_array(list(compress(files.images, kept)), files.where)
+    every = ImageSet(images, np.full(len(ids), UNLABELLED, np.int64), ids)
     return DataSet(name, (), every, every.take(np.zeros(len(ids), bool)), skipped)
 
 

@@ -20,7 +20,7 @@ from lll.data.assemble import (
     encode,
     encode_numbers,
 )
-from lll.data.decoding import MAX_FILE_BYTES, Reader, UnreadableError, decode_into
+from lll.data.decoding import MAX_FILE_BYTES, Reader, UnreadableError
 from lll.data.files import Files
 from lll.data.imageset import DataSet, Skipped, Unused
 from lll.data.layout import SPLITS, split_of
@@ -146,17 +146,15 @@ def _load(name: str, files: Sequence[_File], options: Options) -> DataSet:
     columns, count = _look_at(files)
     if not count:
         raise UserError(f"{name} has no rows: give Parquet files that hold images")
-    pixels, told = options.pixels(), _Told([], [], [])
+    told = _Told([], [], [])
     with closing(_rows(files, columns, told)) as rows:
-        kept, skipped = decode_into(
-            pixels, rows, count, options.image_size, options.resize, strict=options.strict
-        )
+        images, kept, skipped = options.decoded(rows, count)
     class_names, labels = _encode(told.labels, columns, name)
     _check_no_class_lost(class_names, labels, kept, skipped, name)
     return assemble(
         name,
         class_names,
-        pixels.rows(),
+        images,
         labels[kept],
         np.array(list(compress(told.ids, kept)), dtype=np.str_),
         np.array(list(compress(told.splits, kept)), dtype=np.str_),
