@@ -124,7 +124,7 @@ def encoded(monkeypatch):
 
 def test_new_photos_alone_are_decoded_and_encoded(tmp_path, encoded, monkeypatch):
     folder = write_photos(tmp_path / "photos", 4, unlabelled=3, size=(160, 120))
-    wanted = config(folder, "logistic")
+    wanted = config(folder, "logistic", feature_views=0)
     told = []
     watch = Watch(on_encode=lambda *at: told.append(at))
     train(wanted, tmp_path / "first", cache=tmp_path / "cache", watch=watch)
