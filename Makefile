@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One test process per core, and one thread in each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: demo test test-slow check wheel bench install clean
+.PHONY: demo test test-slow check wheel docs bench install clean
 
 demo: .venv/lll  ## train on the embedded digits, under two minutes
 	$(BIN)/lll train --data digits --method gradual --out runs/demo --overwrite
@@ -24,6 +24,9 @@ check: .venv/dev  ## lint, types, import contracts
 wheel: .venv/dev  ## sdist and wheel: built, installed into an empty environment, and used there
 	$(BIN)/python -m pytest tests/test_wheel.py
 
+docs: .venv/docs  ## the site, in build/docs; the tutorial is run; warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
 bench: .venv/lll  ## measure: tables here, every number in runs/bench (benchmarks/README.md)
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/peers.py
@@ -41,6 +44,10 @@ install: .venv/dev
 
 .venv/dev: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+.venv/docs: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 clean:

@@ -1,4 +1,7 @@
-"""``auto``: `logistic` or `propagate`, whichever predicts held-out labels better."""
+"""``auto``: `logistic` or `propagate`, whichever predicts held-out labels better.
+
+Use it on photos unless you know better: it is the default there.
+"""
 
 from __future__ import annotations
 

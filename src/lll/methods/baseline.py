@@ -1,4 +1,7 @@
-"""``baseline``: classify the labelled images; the unlabelled ones are not looked at."""
+"""``baseline``: classify the labelled images; the unlabelled ones are not looked at.
+
+Use it to see what the unlabelled images are worth: it is the row that others are compared with.
+"""
 
 from lll.methods.classify import CLASSIFY, probe
 from lll.methods.method import Method, MethodOptions

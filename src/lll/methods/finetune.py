@@ -1,6 +1,9 @@
 """``finetune``: `self_supervised` first, or another run's encoder; then classify.
 
 The second stage begins with a new probe and new optimizers.
+
+Use it where labels come all at once at the end, or where the encoder of an earlier run is there
+(`--from RUN`).
 """
 
 from collections.abc import Mapping

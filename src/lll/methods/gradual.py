@@ -2,6 +2,8 @@
 
 With the schedules of the configuration, in which labels and classes grow, this is gradual
 supervision, the idea of this project.
+
+Use it on small images (up to about 48 pixels), from scratch, while labels and classes arrive.
 """
 
 from lll.methods.classify import CLASSIFY

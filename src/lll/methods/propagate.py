@@ -3,6 +3,8 @@
 Label propagation; soft labels balanced to an estimated prior; softmax regression on the most
 confident of them and on the labels; rounds of self-training. Source of the parts: Zhou et al.
 2004 (propagation), Iscen et al. 2019 (its labels as pseudo-labels), Saerens et al. 2002 (prior).
+
+Use it on photos with few labels, 1 to 50 a class, and many images without.
 """
 
 from __future__ import annotations

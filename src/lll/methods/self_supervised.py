@@ -1,5 +1,8 @@
 """``self_supervised``: contrast all images; labels reach a linear probe and nothing else.
 
+Use it where nearly nothing is labelled yet and the encoder shall owe nothing to labels, as for
+`lll embed` or as the beginning of `finetune`.
+
 Source: SimCLR (Chen et al. 2020, arXiv:2002.05709), with a probe trained beside it.
 """
 

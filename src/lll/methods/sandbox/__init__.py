@@ -1,5 +1,7 @@
 """``sandbox``: `gradual` with an extra encoder step between its two, named by ``rule``.
 
+Use it for research: no rule has beaten plain `gradual` so far.
+
 The rules are experimental. To add one: a pure function in a file of this folder, and a line
 in `RULES`.
 """
