@@ -115,7 +115,7 @@ def test_labels_follow_moved_images_merges_and_renames(tmp_path):
 def test_a_new_label_decodes_nothing_anew(tmp_path, monkeypatch):
     say(flat(tmp_path / "photos"), {"0.png": "cat", "3.png": "dog"})
     before = load_data(tmp_path / "photos", cache=tmp_path / "cache")
-    monkeypatch.setattr("lll.data.sources.own.decode_into", None)
+    monkeypatch.setattr("lll.data.assemble.decode_into", None)
     say(tmp_path / "photos", {"1.png": "cat"})
     data = load_data(tmp_path / "photos", cache=tmp_path / "cache")
     assert len(known(data)) == 3
