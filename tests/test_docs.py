@@ -12,11 +12,11 @@ from tests.tiny import tiny_config, tiny_data
 
 from lll import load_run, train_or_resume
 from lll.bench.compare import read_sweep
-from lll.cli import COMMANDS, DATA_COMMANDS
+from lll.cli import COMMANDS, GROUPS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-COMMAND = re.compile(r"\blll ((?:data )?[a-z]+)((?: [^\s|…`]+)*)")
+COMMAND = re.compile(r"\blll ((?:(?:data|labels) )?[a-z]+)((?: [^\s|…`]+)*)")
 
 
 def blocks(page, *languages):
@@ -35,7 +35,8 @@ def test_every_command_and_flag_exists(page):
     found = COMMAND.findall("\n".join(blocks(page, "console", "bash", "ini")))
     assert found or page.stem == "results"
     for command, words in found:
-        assert command in {*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)}
+        group, _, name = command.partition(" ")
+        assert command in COMMANDS or name in GROUPS[group][1]
         for flag in re.findall(r" (--[a-z-]+)", words):
             assert flag in help_of(command), f"lll {command} {flag}"
 

@@ -1,6 +1,6 @@
 """The command line: thin commands over the library, with no heavy import before one runs.
 
-Each command is a function in a file of its own, and a line in `COMMANDS`.
+Each command is a function, and a line in `COMMANDS` or in `GROUPS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ from typing import Annotated, Any
 
 import typer
 
-from lll.cli import compare, data, embed, encoders, evaluate, export, plot, predict, report, train
+from lll.cli import (
+    compare,
+    data,
+    embed,
+    encoders,
+    evaluate,
+    export,
+    labels,
+    plot,
+    predict,
+    report,
+    train,
+)
 from lll.cli.flags import with_config_flags
 from lll.cli.signals import Interrupted, interrupting
 from lll.cli.terminal import NOT_WRITTEN, complain, let_go, say_warnings, use_any_encoding
@@ -35,14 +47,30 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "compare": compare.compare,
 }
-DATA_COMMANDS: dict[str, Callable[..., None]] = {"fetch": data.fetch, "info": data.info}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "data": ("Fetch a data set, or look at one.", {"fetch": data.fetch, "info": data.info}),
+    "labels": (
+        "The labels of a folder of its own, kept in FOLDER/.lll/labels.sqlite.",
+        {
+            "import": labels.import_,
+            "export": labels.export,
+            "history": labels.history,
+            "merge": labels.merge,
+            "rename": labels.rename,
+            "name": labels.name,
+            "reject": labels.reject,
+            "undo": labels.undo,
+            "redo": labels.redo,
+        },
+    ),
+}
 
 # Newer typers carry a click of their own; the public BadParameter leads to either.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def build_app(asked: str | None) -> typer.Typer:
-    """The commands of `COMMANDS`, and those of `DATA_COMMANDS` under ``data``.
+    """The commands of `COMMANDS`, and those of `GROUPS` under their names.
 
     The one that is ``asked`` for has all its flags.
     """
@@ -52,14 +80,15 @@ def build_app(asked: str | None) -> typer.Typer:
         help="Train image classifiers from few labels that arrive little by little.",
     )
     app.callback()(_lll)
-    data_app = typer.Typer(no_args_is_help=True, help="Fetch a data set, or look at one.")
     for name, command in COMMANDS.items():
         if name == asked and hasattr(command, "takes_config"):
             command = with_config_flags(command)
         app.command(name)(_saying_why(command))
-    for name, command in DATA_COMMANDS.items():
-        data_app.command(name)(_saying_why(command))
-    app.add_typer(data_app, name="data")
+    for group, (about, commands) in GROUPS.items():
+        inner = typer.Typer(no_args_is_help=True, help=about)
+        for name, command in commands.items():
+            inner.command(name)(_saying_why(command))
+        app.add_typer(inner, name=group)
     return app
 
 

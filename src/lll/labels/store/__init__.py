@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lll.labels.store.content import content_of, found_again
 from lll.labels.store.event import Event
-from lll.labels.store.names import check_new_name
+from lll.labels.store.names import check_new_name, checked_name
 from lll.labels.store.state import Audit, Class, Label, Proposal, State, replay
 from lll.labels.store.store import Store, has_store, open_store, store_path
 
@@ -17,6 +17,7 @@ __all__ = [
     "State",
     "Store",
     "check_new_name",
+    "checked_name",
     "content_of",
     "found_again",
     "has_store",
