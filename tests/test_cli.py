@@ -261,6 +261,25 @@ def test_what_is_not_used_is_said(tmp_path):
     plan = in_process("schedule", "--data", tmp_path / "d", "--classes", 2)
     said = "files not used: 4: 2 hidden or left by the system; 2 not an image (.txt)"
     assert said in one_line(plan.err, "not used")
+    flags = ("--data", tmp_path / "d", "--epochs", 1, "--width", 8, "--out", tmp_path / "run")
+    machine = in_process("train", *flags, "--json")
+    assert [group["count"] for group in machine.events[0]["unused"]] == [2, 2]
+    for ended in (
+        machine,
+        in_process("train", *flags, "--quiet", "--overwrite"),
+        in_process("predict", tmp_path / "run", tmp_path / "d"),
+        in_process("embed", tmp_path / "run", tmp_path / "d", "--out", tmp_path / "e.parquet"),
+    ):
+        assert ended.code == 0
+        assert said in one_line(ended.err, "not used")
+
+
+def test_a_taken_folder_is_refused_before_the_data_are_read(trained, monkeypatch):
+    _, run = trained
+    monkeypatch.setattr("lll.data.sources.load_digits", lambda _: pytest.fail("read"))
+    ended = in_process("train", "--data", "digits", "--out", run)
+    assert ended.code == 2
+    one_line(ended.err, "exists already")
 
 
 def test_data_info_json(data):
@@ -291,7 +310,8 @@ def test_predict_files_and_folders(trained, pictures):
     _, run = trained
     files = sorted(pictures.rglob("*.png"))
     ended = in_process("predict", run, pictures / "0.png", pictures / "more")
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
+    one_line(ended.err, "files not used: 1: 1 not an image (.txt)")
     assert ended.out.startswith("path,class,probability\n")
     rows = rows_of(ended.out)
     expected = [pictures / "0.png", *sorted((pictures / "more").glob("*.png"))]

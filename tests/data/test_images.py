@@ -29,6 +29,15 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
 
+@pytest.mark.parametrize(("most", "bits"), [(65535, 16), (1023, 10), (255, 8)])
+def test_grey_pgm_of_any_depth(most, bits):
+    grey = np.arange(16).reshape(4, 4) * most // 15
+    content = b"P5 4 4 %d\n" % most + grey.astype(">u2" if most > 255 else np.uint8).tobytes()
+    found = decode(content, 4)
+    assert np.abs(found[..., 0].astype(int) - (grey >> (bits - 8))).max() <= 1
+    assert (found[0, 0, 0], found[-1, -1, 0]) == (0, 255)
+
+
 def test_pixels_of_the_right_size_are_untouched():
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     out = decode(saved(Image.fromarray(pixels)), 32)

@@ -156,3 +156,28 @@ def test_one_class_is_trained_on_only_when_asked_for(tmp_path, plant):
     assert not (tmp_path / "run").exists()
     run = train(RunConfig(data=root, **SMALL | {"classes": 1}), tmp_path / "run")
     assert run.finished
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        ("part1/cat/1.png part1/dog/2.png part2/cat/3.png part2/dog/4.png", "cat dog"),
+        ("batch_1/a/1.png batch_1/b/2.png batch_2/b/3.png batch_2/c/4.png", "a b c"),
+        ("train/fold0/a/1.png train/fold0/b/2.png train/fold1/a/3.png test/a/4.png", "a b"),
+        ("part1/a/1.png part1/b/2.png part2/a/3.png unlabelled/5.png", "a b"),
+        # A class may hold folders of its own; and may be called as a part if it holds images.
+        ("cat/front/1.png cat/side/2.png dog/front/3.png", "cat dog"),
+        ("part1/1.png part2/2.png", "part1 part2"),
+    ],
+)
+def test_parts_that_hold_the_same_classes_are_joined(tmp_path, plant, names, classes):
+    data = load_data(plant(tmp_path / "d", names), test_share=0)
+    assert data.class_names == tuple(classes.split())
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_two_levels_that_may_both_be_classes_are_refused(tmp_path, plant, split):
+    names = " ".join(f"{split}{top}/{sub}/1.png" for top in ("ann", "bob") for sub in ("x", "y"))
+    message = "folders ann, bob all hold the folders x, y, so either may be the classes"
+    with pytest.raises(UserError, match=message):
+        load_data(plant(tmp_path / "d", names))

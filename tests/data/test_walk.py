@@ -35,7 +35,7 @@ def test_all_who_list_files_agree_on_what_is_hidden(tmp_path, plant, make_image)
         assert data.class_names == ("a", "b")
         assert reasons(data.unused) == {"hidden or left by the system": 7}
         assert load_data(source, test_share=0).unused == data.unused  # from the cache
-    assert [name for name, _ in image_files(root)] == [f"{root}/a/1.png", f"{root}/b/2.png"]
+    assert [name for name, _ in image_files(root)[0]] == [f"{root}/a/1.png", f"{root}/b/2.png"]
 
 
 def test_files_that_are_not_used_are_counted_by_reason(tmp_path, plant):
@@ -64,7 +64,7 @@ def test_images_with_other_suffixes_are_read(tmp_path, make_image, name, kind):
     data = load_data(root, test_share=0)
     assert data.train.ids.tolist() == [f"a/{name}", f"b/{name}"]
     assert abs(int(data.train.images[0, 0, 0, 0]) - 40) < 8
-    assert len(image_files(root)) == 2
+    assert len(image_files(root)[0]) == 2
 
 
 def test_images_of_formats_that_are_not_read_are_skipped_in_view(tmp_path, plant, make_image):
@@ -107,7 +107,7 @@ def test_only_regular_files_are_read(tmp_path, plant):
     }
     assert reasons(data.unused) == {special: 1, "a link to itself": 1}
     for name in ("pipe.png", "zero.png"):
-        ((_, read),) = image_files(root / "a" / name)
+        (((_, read),), _) = image_files(root / "a" / name)
         with pytest.raises(ValueError, match="not a file"):
             read()
     signal.alarm(0)
@@ -170,5 +170,5 @@ def test_names_that_are_not_utf8_give_text(tmp_path, make_image):
     assert data.train.ids[0] == r"caf\xe9/\xe8.png"
     again = load_data(as_text(os.fsdecode(root)), test_share=0)
     assert (again.name, again.train.ids.tolist()) == (r"d\xff", data.train.ids.tolist())
-    names = [name for name, _ in image_files(os.fsdecode(root))]
-    assert len([read() for name in names for _, read in image_files(name)]) == 4
+    names = [name for name, _ in image_files(os.fsdecode(root))[0]]
+    assert len([read() for name in names for _, read in image_files(name)[0]]) == 4

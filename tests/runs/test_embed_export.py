@@ -101,7 +101,7 @@ def test_a_plain_folder_of_images_has_neither_split_nor_label(run, pictures, tmp
     rows = pq.read_table(out)
     assert rows["id"].to_pylist() == ["0.png", "2.png", "4.png", "more/1.png", "more/3.png"]
     assert rows["split"].null_count == rows["label"].null_count == 5
-    predictions, _ = predict_files(run, [pictures])
+    predictions, *_ = predict_files(run, [pictures])
     assert rows["predicted"].to_pylist() == [p.class_name for p in predictions]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lll.cli.flags import Cache
-from lll.cli.loading import download_bar, image_bar, say_skipped
+from lll.cli.loading import download_bar, image_bar, say_skipped, say_unused
 from lll.cli.terminal import say
 from lll.errors import UserError
 from lll.words import visible
@@ -82,6 +82,7 @@ def _by_run(path: Path, data: str, checkpoint: str, cache: Path | None) -> pyarr
             progress=progress,
         )
     say_skipped(rows.skipped)
+    say_unused(rows.unused)
     with image_bar("encoding", quiet=False) as progress:
         return export.embed(run, rows, checkpoint=checkpoint, cache=cache, progress=progress)
 
@@ -103,5 +104,6 @@ def _by_encoder(
         side = side_for(data, encoder.size)
         rows = export.read_rows(data, side, resize=resize, cache=cache, progress=progress)
     say_skipped(rows.skipped)
+    say_unused(rows.unused)
     with image_bar(f"encoding with {visible(name)}", quiet=False) as progress:
         return export.embed_frozen(encoder, rows, cache=cache, progress=progress)

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 def load_with_bar(
-    config: RunConfig, *, cache: Path | None, quiet: bool, strict: bool = False
+    config: RunConfig, *, cache: Path | None, quiet: bool, strict: bool = False, tells: bool = True
 ) -> DataSet:
-    """The data set that ``config`` names, as it wants it, with a bar for a download."""
+    """The data set that ``config`` names, as it wants it, with a bar for a download.
+
+    What is not used is said even if ``quiet``, unless another process ``tells``.
+    """
     from lll.runs.train import data_of
 
     doing = "reading and encoding images" if config.freeze else "reading images"
@@ -29,7 +32,7 @@ def load_with_bar(
         image_bar(doing, quiet=quiet) as on_image,
     ):
         data = data_of(config, cache=cache, strict=strict, progress=progress, on_image=on_image)
-    if not quiet:
+    if tells:
         say_skipped(data.skipped)
         say_unused(data.unused)
     return data
@@ -46,8 +49,8 @@ def load_in_turn(
     """`load_with_bar` by the first rank, then by the others, which find its cache."""
     if ranks.rank != 0:
         ranks.wait()
-    quiet = quiet or ranks.rank != 0
-    data = load_with_bar(config, cache=cache, quiet=quiet, strict=strict)
+    tells = ranks.rank == 0
+    data = load_with_bar(config, cache=cache, quiet=quiet or not tells, strict=strict, tells=tells)
     if ranks.rank == 0:
         ranks.wait()
     return data

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lll.cli.flags import RunFolder, Strict
-from lll.cli.loading import say_skipped
+from lll.cli.loading import say_skipped, say_unused
 from lll.cli.terminal import say_csv
 from lll.words import csv_text
 
@@ -29,10 +29,11 @@ def predict(
 
     if out is not None:
         check_target(out)
-    predictions, skipped = predict_files(
+    predictions, skipped, unused = predict_files(
         load_run(run), images, checkpoint=checkpoint, strict=strict
     )
     say_skipped(skipped)
+    say_unused(unused)
     rows = ((p.path, p.class_name, f"{p.probability:.4f}") for p in predictions)
     text = csv_text([("path", "class", "probability"), *rows])
     if out is None:

@@ -65,6 +65,7 @@ def train(
     from lll.ranks import joined
     from lll.runs import train as training
     from lll.runs.resume import earlier_run
+    from lll.runs.writer import check_out
 
     training.check_names(config)
     out = out or Path("runs") / _default_name(config)
@@ -73,14 +74,17 @@ def train(
     if resume_if_exists and earlier_run(config, out) is not None:
         resume(out, cache=cache, quiet=quiet, as_json=as_json, tensorboard=tensorboard)
         return
+    overwrite = overwrite or resume_if_exists
     with joined(os.environ, backend_of(config.device)) as ranks:
+        if training.writes(ranks):
+            check_out(out, overwrite=overwrite)
         data = load_in_turn(config, ranks, cache=cache, strict=strict, quiet=quiet or as_json)
         with watching(quiet, as_json, ranks, tensorboard=tensorboard) as watch:
             run = training.train(
                 config,
                 out,
                 data=data,
-                overwrite=overwrite or resume_if_exists,
+                overwrite=overwrite,
                 watch=watch,
                 ranks=ranks,
                 cache=cache,

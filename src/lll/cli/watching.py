@@ -142,5 +142,7 @@ def _say_json_plan(prepared: Prepared, run: Run) -> None:
             "data": asdict(prepared.facts),
             "config": prepared.config.to_dict(),
             "epochs": plan_rows(prepared),
+            "skipped": [asdict(skip) for skip in prepared.skipped],
+            "unused": [asdict(group) for group in prepared.unused],
         }
     )

@@ -15,10 +15,11 @@ from lll.data.budgets import MAX_MEMBERS, MAX_ZIP_BYTES, check_unpacked
 from lll.data.decoding import MAX_FILE_BYTES, UnreadableError
 from lll.data.files import Files, make_files
 from lll.data.paths import as_text
-from lll.data.walk import HIDDEN, Entry, Read, is_hidden
+from lll.data.walk import HIDDEN, SPECIAL, Entry, Read, is_hidden
 from lll.errors import UserError
 
 # The only methods whose decompression zipfile bounds; the others are rare in practice.
+LINK = "a link in a zip, which is not followed"
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -27,7 +28,7 @@ def open_zip(path: Path) -> Iterator[Files]:
     """The files of a zip, readable until the context ends.
 
     What is passed over in a folder is passed over here. Raises UserError for a damaged or
-    encrypted zip, for links and special files, for paths that leave the archive, and for more
+    encrypted zip, for paths that leave the archive, and for more
     members, bytes or compression than the limits.
     """
     try:
@@ -67,10 +68,6 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
         raise UserError(
             f"{path}: member {name!r} points outside the archive: do not trust this zip"
         )
-    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise UserError(
-            f"{path}: member {name!r} is a link or a special file: make the zip with plain files"
-        )
     if member.flag_bits & 0x1:
         raise UserError(f"{path}: member {name!r} is encrypted: make the zip without a password")
     if member.compress_type not in METHODS:
@@ -86,6 +83,11 @@ def _entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
         if is_hidden(part):
             return Entry("/".join(parts[:depth]), reason=HIDDEN)
     path = "/".join(parts)
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind == stat.S_IFLNK:
+        return Entry(path, reason=LINK)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return Entry(path, reason=SPECIAL)
     if member.is_dir():
         return Entry(path, folder=True)
     return Entry(path, read=_reader(archive, member))

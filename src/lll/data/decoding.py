@@ -109,7 +109,7 @@ def upright(image: Image.Image) -> Image.Image:
 def _rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return Image.fromarray(_upper_bits(image)).convert("RGB")
     if image.mode in ("I", "F"):
         raise UnreadableError("32-bit pixels have no fixed range: save it with 8 or 16 bits")

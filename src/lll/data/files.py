@@ -66,8 +66,8 @@ def read_folder(root: Path) -> Files:
     return make_files(as_text(str(root)), walk(root))
 
 
-def image_files(path: str | Path) -> list[tuple[str, Reader]]:
-    """What to call each image in a folder, or the file ``path``, and its reader.
+def image_files(path: str | Path) -> tuple[list[tuple[str, Reader]], tuple[Unused, ...]]:
+    """What to call each image in a folder, or the file ``path``, its reader; what is not used.
 
     Names are paths as text. A file that is named is read whatever its suffix. Raises
     UserError for a path that is not there, and for a folder without images.
@@ -77,12 +77,15 @@ def image_files(path: str | Path) -> list[tuple[str, Reader]]:
     if not place.is_dir():
         if not os.path.lexists(place):
             raise UserError(f"{name}: no such image or folder")
-        return [(name, partial(read_file, str(place)))]
-    readers = [(entry.place, image_reader(entry)[0]) for entry in walk(place)]
-    found = [(as_text(file), reader) for file, reader in readers if reader is not None]
-    if not found:
+        return [(name, partial(read_file, str(place)))], ()
+    entries = walk(place)
+    places = {entry.path: as_text(entry.place) for entry in entries}
+    files = make_files(name, entries)
+    if not files.images:
         raise UserError(f"{name}: there is no image file in it")
-    return found
+    others = [*files.tables, *files.parquets]
+    tables = (Unused("a table, not an image", len(others), others[0]),) if others else ()
+    return [(places[path], read) for path, read in files.images.items()], files.unused + tables
 
 
 def make_files(where: str, entries: Iterable[Entry]) -> Files:

@@ -34,6 +34,8 @@ _BESIDE = {
     ),
     *("image", "images", "img", "imgs", "photos", "pics"),
 }
+# The name of a folder that holds some of the images of every class.
+PART = r"(part|batch|chunk|fold|shard|volume|disk)s?[ _.-]*\d+"
 
 
 def split_of(name: str) -> str:
@@ -44,6 +46,15 @@ def split_of(name: str) -> str:
     """
     split, rest = _parted(name)
     return "" if rest else split
+
+
+def is_part(name: str) -> bool:
+    """Whether a folder called ``name`` is a part of the data, and no class.
+
+    >>> is_part("part1"), is_part("batch_02"), is_part("parts of speech")
+    (True, True, False)
+    """
+    return re.fullmatch(PART, name.casefold()) is not None
 
 
 def splits_of(names: Iterable[str]) -> dict[str, str]:

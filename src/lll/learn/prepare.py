@@ -15,7 +15,7 @@ from torch import nn
 from lll.config import RunConfig
 from lll.data.facts import DataFacts
 from lll.data.fingerprint import fingerprint, labels_hash
-from lll.data.imageset import DataSet, ImageSet
+from lll.data.imageset import DataSet, ImageSet, Skipped, Unused
 from lll.errors import UserError
 from lll.labels.events import (
     Giver,
@@ -51,7 +51,7 @@ class Prepared:
     frozen encoder in ``front`` the inputs are its features, and ``cached_views`` [v, n, d] those
     of augmented views of ``train``; ``train_images`` and ``test_images`` uint8 [n, h, w, 3] are
     there to be shown in either case. ``stages`` counts the stages of the method; the first
-    takes ``first_epochs``.
+    takes ``first_epochs``. ``skipped`` images and ``unused`` files are those of the data set.
     """
 
     config: RunConfig
@@ -75,6 +75,8 @@ class Prepared:
     cached_views: torch.Tensor | None
     stages: int
     first_epochs: int
+    skipped: tuple[Skipped, ...]
+    unused: tuple[Unused, ...]
 
     def stage(self, epoch: int) -> int:
         """Which of the method's stages ``epoch`` belongs to."""
@@ -210,6 +212,8 @@ def prepare(
         cached_views=cached_views,
         stages=len(config.how.stages(config.options)),
         first_epochs=config.how.first_epochs(config.options),
+        skipped=data.skipped,
+        unused=data.unused,
     )
 
 

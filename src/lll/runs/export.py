@@ -26,7 +26,7 @@ from lll.data import Progress as Downloading
 from lll.data.assemble import joined
 from lll.data.decoding import decode_all
 from lll.data.files import Files, read_folder
-from lll.data.imageset import ImageSet, Skipped
+from lll.data.imageset import ImageSet, Skipped, Unused
 from lll.data.rows import Rows as RowsInFile
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
@@ -61,6 +61,7 @@ class Rows:
     splits: list[str | None]
     labels: list[str | None]
     skipped: tuple[Skipped, ...] = ()
+    unused: tuple[Unused, ...] = ()
 
 
 def read_rows(
@@ -98,6 +99,7 @@ def read_rows(
         splits=[split for split, part in parts.items() for _ in range(len(part))],
         labels=[names[int(label)] for part in parts.values() for label in part.labels],
         skipped=data.skipped,
+        unused=data.unused,
     )
 
 
@@ -105,7 +107,7 @@ def _unlabelled_rows(files: Files, size: int, resize: str) -> Rows:
     names, readers = list(files.images), list(files.images.values())
     images, kept, skipped = decode_all(names, readers, size, resize)
     ids = [name for name, keep in zip(names, kept, strict=True) if keep]
-    return Rows(images, ids, [None] * len(ids), [None] * len(ids), skipped)
+    return Rows(images, ids, [None] * len(ids), [None] * len(ids), skipped, files.unused)
 
 
 def embed(

@@ -13,7 +13,7 @@ from torch import nn
 
 from lll.data.decoding import decode_all
 from lll.data.files import image_files
-from lll.data.imageset import Skipped
+from lll.data.imageset import Skipped, Unused
 from lll.errors import UserError
 from lll.learn.feeding import Inputs, channels_first
 from lll.learn.front import front_of
@@ -90,13 +90,15 @@ def encode(learner: Learner, inputs: Inputs) -> Encoded:
 
 def predict_files(
     run: Run, paths: Sequence[str | Path], *, checkpoint: str = "chosen", strict: bool = False
-) -> tuple[list[Prediction], tuple[Skipped, ...]]:
-    """Predictions for image files, and for the images in folders, with those skipped.
+) -> tuple[list[Prediction], tuple[Skipped, ...], tuple[Unused, ...]]:
+    """Predictions for image files and those in folders; images skipped, and files not used.
 
     Raises UserError for a path that is not there, with ``strict`` for an image that cannot be
     read, and for a network that gives NaN.
     """
-    files = [file for path in paths for file in image_files(path)]
+    found = [image_files(path) for path in paths]
+    files = [file for images, _ in found for file in images]
+    unused = tuple(group for _, groups in found for group in groups)
     learner = load_learner(run, checkpoint=checkpoint)
     predictions: list[Prediction] = []
     skipped: tuple[Skipped, ...] = ()
@@ -120,4 +122,4 @@ def predict_files(
             predictions.append(
                 Prediction(name, run.data.class_names[best], float(probabilities[best]))
             )
-    return predictions, skipped
+    return predictions, skipped, unused

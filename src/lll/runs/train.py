@@ -32,7 +32,7 @@ from lll.nets.encoders import CUSTOM_ENCODER
 from lll.ranks import LostProcessError, Ranks, joined
 from lll.runs.checkpoint import Checkpoint, load_checkpoint
 from lll.runs.record import Run, chosen_epoch, load_run
-from lll.runs.writer import Writer, begun
+from lll.runs.writer import Writer, begun, check_out
 
 Weights = Mapping[str, Tensor]
 
@@ -79,6 +79,8 @@ def train(
     watch = watch or Watch()
     with ExitStack() as held:
         ranks = held.enter_context(joined(os.environ, backend_of(config.device), ranks))
+        if writes(ranks):
+            check_out(Path(out), overwrite=overwrite)
         data = data or data_of(config, encoder=encoder, cache=cache, on_image=watch.on_encode)
         check_one_class(config, data)
         prepared = prepare(

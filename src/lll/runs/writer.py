@@ -90,11 +90,16 @@ class Writer:
         self.saved = position
 
 
+def check_out(path: Path, *, overwrite: bool) -> None:
+    """UserError as `check_room` does, for a folder that no other process trains into."""
+    if not (path / LOCK).is_file():  # no lock is put into a folder of the user's
+        check_room(path, overwrite=overwrite)
+
+
 @contextmanager
 def begun(path: Path, config: RunConfig, data: DataFacts, *, overwrite: bool) -> Iterator[Writer]:
     """A new run at ``path``; UserError as `check_room` and `locked` do."""
-    if not (path / LOCK).is_file():
-        check_room(path, overwrite=overwrite)  # no lock is put into a folder of the user's
+    check_out(path, overwrite=overwrite)
     with says_when_full(path):
         path.mkdir(parents=True, exist_ok=True)
     with locked(path) as lock:

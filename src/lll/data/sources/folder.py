@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lll.data.assemble import Options
 from lll.data.files import Files, Item, load_items, wrapper_in
 from lll.data.imageset import DataSet
-from lll.data.layout import splits_of
+from lll.data.layout import is_part, splits_of
 from lll.errors import UserError
 from lll.labels.names import class_name, is_unlabelled_folder
 from lll.words import listed
@@ -40,8 +40,7 @@ def class_items(files: Files) -> list[Item]:
     splits = _splits(files, tops)
     if splits:
         return _split_items(files, tops, splits)
-    images = _by_folder(files, 1)
-    return [item for top in tops for item in _class_items(files.where, top, images)]
+    return _items_of(files, "")
 
 
 def _splits(files: Files, tops: Sequence[str]) -> Mapping[str, str]:
@@ -68,14 +67,14 @@ def _splits(files: Files, tops: Sequence[str]) -> Mapping[str, str]:
 
 
 def _split_items(files: Files, tops: Sequence[str], splits: Mapping[str, str]) -> list[Item]:
-    by_top = _by_folder(files, 1)
-    inside = {top: _class_folders(files, top) for top in splits}
+    images, inside = _by_folder(files, 1), _sub_folders(files)
+    below = {top: inside.get(top, []) for top in splits}
     items: list[Item] = []
     for top in tops:
         if top in splits:
-            items += _items_of_split(files, _unwrapped(files, top, inside), splits[top])
+            items += _items_of_split(files, _unwrapped(files, top, below), splits[top])
         elif is_unlabelled_folder(top):
-            items += _class_items(files.where, top, by_top, "train")
+            items += _class_items(files.where, top, images, "train")
     trained = {""} | {item.label for item in items if item.split == "train"}
     for item in items:
         if item.label not in trained:
@@ -86,10 +85,40 @@ def _split_items(files: Files, tops: Sequence[str], splits: Mapping[str, str]) -
     return items
 
 
+def _sub_folders(files: Files) -> dict[str, list[str]]:
+    """The sub-folders of each folder ("" for the top), by path."""
+    inside: dict[str, list[str]] = {}
+    for folder in sorted(files.folders):
+        inside.setdefault(folder.rpartition("/")[0], []).append(folder)
+    return inside
+
+
 def _class_folders(files: Files, folder: str) -> list[str]:
-    """The sub-folders of ``folder``, by path."""
-    depth = folder.count("/") + 1
-    return sorted(f for f in files.folders if f.startswith(folder + "/") and f.count("/") == depth)
+    """The class folders of ``folder``: its sub-folders, or those inside them if they are parts.
+
+    Raises UserError where all sub-folders hold folders of the same names: nobody can tell which
+    are the classes.
+    """
+    inside = _sub_folders(files)
+    subs = inside.get(folder, [])
+    named = [sub for sub in subs if not is_unlabelled_folder(_name(sub))]
+    holding = {path.rpartition("/")[0] for path in files.images}
+    if len(named) < 2 or any(sub in holding or sub not in inside for sub in named):
+        return subs
+    if all(is_part(_name(sub)) for sub in named):
+        return [f for sub in subs for f in (inside[sub] if sub in named else [sub])]
+    below = {tuple(map(_name, inside[sub])) for sub in named}
+    if len(below) == 1 and len(names := below.pop()) > 1:
+        raise UserError(
+            f"{files.where}: folders {listed(list(map(_name, named)), 4)} all hold the folders"
+            f" {listed(names, 4)}, so either may be the classes: leave one level, as in"
+            " CLASS/1.jpg, or add a CSV of labels"
+        )
+    return subs
+
+
+def _name(folder: str) -> str:
+    return folder.rpartition("/")[2]
 
 
 def _unwrapped(files: Files, top: str, inside: Mapping[str, Sequence[str]]) -> str:
@@ -107,12 +136,21 @@ def _unwrapped(files: Files, top: str, inside: Mapping[str, Sequence[str]]) -> s
 
 
 def _items_of_split(files: Files, folder: str, split: str) -> list[Item]:
-    _refuse_loose_images(files, folder + "/")
-    classes = _class_folders(files, folder)
-    if not classes:
+    _refuse_loose_images(files, folder)
+    if not any(f.startswith(folder + "/") for f in files.folders):
         raise UserError(f"{files.where}/{folder} has no sub-folder: make one per class in it")
-    images = _by_folder(files, folder.count("/") + 2)
-    return [item for f in classes for item in _class_items(files.where, f, images, split)]
+    return _items_of(files, folder, split)
+
+
+def _items_of(files: Files, folder: str, split: str = "") -> list[Item]:
+    """The images in the class folders of ``folder`` ("" for the top)."""
+    classes = _class_folders(files, folder)
+    images = {depth: _by_folder(files, depth) for depth in {f.count("/") + 1 for f in classes}}
+    return [
+        item
+        for f in classes
+        for item in _class_items(files.where, f, images[f.count("/") + 1], split)
+    ]
 
 
 def _by_folder(files: Files, depth: int) -> dict[str, list[str]]:
@@ -134,9 +172,8 @@ def _class_items(
     return [Item(path, label, split) for path in paths]
 
 
-def _refuse_loose_images(files: Files, prefix: str) -> None:
-    depth = prefix.count("/")
-    loose = [p for p in files.images if p.startswith(prefix) and p.count("/") == depth]
+def _refuse_loose_images(files: Files, folder: str) -> None:
+    loose = [path for path in files.images if path.rpartition("/")[0] == folder]
     if loose:
         raise UserError(
             f"{files.where}: {loose[0]} ({len(loose)} in all) is in no class folder: move it into"
