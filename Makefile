@@ -15,11 +15,12 @@ test: .venv/dev  ## the fast tests
 test-slow: .venv/dev  ## the tests that take minutes
 	$(PYTEST) -m slow
 
-check: .venv/dev  ## lint, types, import contracts
+check: .venv/dev  ## lint, types, import contracts, sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_house.py tests/test_public_names.py
 
 wheel: .venv/dev  ## sdist and wheel: built, installed into an empty environment, and used there
 	$(BIN)/python -m pytest tests/test_wheel.py

@@ -50,8 +50,8 @@ class Prepared:
     last epoch. ``givers`` say, by id, where labels are from that no schedule reveals. With a
     frozen encoder in ``front`` the inputs are its features, and ``cached_views`` [v, n, d] those
     of augmented views of ``train``; ``train_images`` and ``test_images`` uint8 [n, h, w, 3] are
-    there to be shown in either case. ``stages`` counts the stages of the method; the first
-    takes ``first_epochs``. ``skipped`` images and ``unused`` files are those of the data set.
+    there to be shown in either case. The method's first stage takes ``first_epochs``. ``skipped``
+    images and ``unused`` files are those of the data set.
     """
 
     config: RunConfig
@@ -73,14 +73,14 @@ class Prepared:
     test_images: Images
     front: Frozen | None
     cached_views: torch.Tensor | None
-    stages: int
     first_epochs: int
     skipped: tuple[Skipped, ...]
     unused: tuple[Unused, ...]
 
     def stage(self, epoch: int) -> int:
         """Which of the method's stages ``epoch`` belongs to."""
-        return 0 if epoch < self.first_epochs else self.stages - 1
+        last = len(self.config.how.stages(self.config.options)) - 1
+        return 0 if epoch < self.first_epochs else last
 
     def rates(self, epoch: int) -> Mapping[str, float]:
         """The learning rate of each optimizer at ``epoch``."""
@@ -171,14 +171,7 @@ def prepare(
     device = pick_device(config.device, ranks)
     if not len(data.train):
         raise UserError(f"data {data.name!r} has no training images")
-    plan = plan_run(
-        epochs=config.epochs,
-        class_count=len(data.class_names),
-        classes=config.classes,
-        labels=config.labels,
-        contrastive_rate=config.contrastive_rate,
-        probe_rate=config.probe_rate,
-    )
+    plan = _plan(config, len(data.class_names))
     class_order = order_of_classes(config.class_order, data.class_names, config.seed)
     sides = sides_of(config, data, class_order, plan, told or ())
     validated = sides.validation.take(sides.choosing.at(config.epochs - 1).labelled)
@@ -210,10 +203,20 @@ def prepare(
         test_images=sides.test.images,
         front=front,
         cached_views=cached_views,
-        stages=len(config.how.stages(config.options)),
         first_epochs=config.how.first_epochs(config.options),
         skipped=data.skipped,
         unused=data.unused,
+    )
+
+
+def _plan(config: RunConfig, classes: int) -> list[EpochPlan]:
+    return plan_run(
+        epochs=config.epochs,
+        class_count=classes,
+        classes=config.classes,
+        labels=config.labels,
+        contrastive_rate=config.contrastive_rate,
+        probe_rate=config.probe_rate,
     )
 
 

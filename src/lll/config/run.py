@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SerializeAsAny,
     ValidationError,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
-from lll.errors import UserError, lookup, nearest
-from lll.labels.schedule import (
-    Schedule,
-    class_schedule,
-    label_schedule,
-    rate_schedule,
+from lll.config.toml import toml_value
+from lll.config.values import (
+    MOST_EPOCHS,
+    ClassOrder,
+    ClassSchedule,
+    Count,
+    LabelSchedule,
+    Place,
+    RateSchedule,
+    Share,
+    Text,
 )
+from lll.errors import UserError, lookup, nearest
 from lll.methods import METHODS
 from lll.methods.method import Method, MethodOptions
 from lll.nets.encoders import CUSTOM_ENCODER, ENCODERS, find_encoder
@@ -49,44 +50,6 @@ DATA_PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """What a data set changes of the method's defaults."""
-
-
-def _joined(value: Any) -> Any:
-    """Names with commas, also where a list is given; a path as text."""
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return str(value) if isinstance(value, Path) else value
-
-
-def _names(value: Any) -> Any:
-    """A list of names as it is, also where a flag holds it as it stands in TOML."""
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return value
-    try:
-        return tomllib.loads(f"names = {value}")["names"]
-    except tomllib.TOMLDecodeError:
-        return value
-
-
-def _place(value: Any) -> Any:
-    """A path as well-formed text, whatever its bytes are."""
-    from lll.data.paths import as_text  # brings NumPy, which `lll --help` can do without
-
-    text = _joined(value)
-    return as_text(text) if isinstance(text, str) else text
-
-
-_AS_TEXT = PlainSerializer(str)
-Text = Annotated[str, BeforeValidator(_joined)]
-Place = Annotated[str, BeforeValidator(_place)]
-ClassOrder = Annotated[str | tuple[str, ...], BeforeValidator(_names)]
-ClassSchedule = Annotated[Schedule, BeforeValidator(class_schedule), _AS_TEXT]
-LabelSchedule = Annotated[Schedule, BeforeValidator(label_schedule), _AS_TEXT]
-RateSchedule = Annotated[Schedule, BeforeValidator(rate_schedule), _AS_TEXT]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-MOST_EPOCHS = 100_000  # planned one by one: ten times as many take a minute
 
 
 def _field(group: str, default: Any = ..., **given: Any) -> Any:
@@ -295,7 +258,7 @@ class RunConfig(BaseModel):
         """The resolved configuration as TOML, one documented line per field."""
         about = fields_of(self.method)
         lines = [
-            f"{name} = {_toml_value(value)}  # {about[name].help}"
+            f"{name} = {toml_value(value)}  # {about[name].help}"
             for name, value in self.to_dict().items()
         ]
         return "\n".join(lines) + "\n"
@@ -357,26 +320,6 @@ def _unknown_key(key: str, value: Any, method: str) -> str:
         able = " or ".join(map(repr, owners[key]))
         return f"{key} {value!r} needs method {able}, not {method!r}"
     return f"unknown key {key!r}: {nearest(key, fields_of(method))}"
-
-
-def _toml_value(value: Any) -> str:
-    # JSON's strings are TOML's, but for surrogate pairs and a bare DEL.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The keys of a TOML file; UserError that names the file if it cannot be read."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such configuration file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: not readable as TOML: {error}") from None
-
-
-def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Names of the fields in which two configurations (`RunConfig.to_dict`) differ."""
-    return sorted(k for k in {*first, *second} if first.get(k) != second.get(k))
 
 
 def _one_line(error: ValidationError) -> str:
