@@ -158,6 +158,11 @@ class RunConfig(BaseModel):
     flip: float = _field(
         "Views", 0.5, ge=0, le=1, description="probability of a horizontal mirror in a view"
     )
+    strong_view: Literal["zoom", "randaugment"] = _field(
+        "Views",
+        "zoom",
+        description="zoom and recolour as below, or two of RandAugment's operations",
+    )
     strong_min_area: float = _field(
         "Views", 0.25, gt=0, le=1, description="least area shown by a strong view"
     )

@@ -112,9 +112,10 @@ class Prepared:
     def image_views(self, generator: torch.Generator) -> ImageViews:
         """The views of images, drawn from ``generator``."""
         c = self.config
+        strong = Strength(c.strong_min_area, c.strong_brightness, c.strong_jitter, c.flip)
         return ImageViews(
             Strength(c.weak_min_area, c.weak_brightness, c.weak_jitter, c.flip),
-            Strength(c.strong_min_area, c.strong_brightness, c.strong_jitter, c.flip),
+            strong if c.strong_view == "zoom" else None,
             generator,
         )
 

@@ -34,7 +34,6 @@ from lll.show.plots.schedule import schedule
 from lll.show.plots.seconds import seconds
 from lll.show.plots.style import class_colours
 from lll.show.plots.views import views
-from lll.views.geometric import Strength, random_views
 from lll.words import count, percent, reasons
 
 if TYPE_CHECKING:
@@ -136,19 +135,20 @@ def draw_views(material: Material) -> Figure:
     labels = prepared.train.truth
     firsts = np.flatnonzero(labels >= 0)[np.unique(labels[labels >= 0], return_index=True)[1]]
     shown = np.resize(firsts, min(VIEWED_IMAGES, len(firsts)))
+    rows = torch.from_numpy(shown)
     images = torch.from_numpy(np.array(prepared.train_images[shown])).to(prepared.device)
     generator = torch_generator(prepared.device, prepared.config.seed, "pictures", "views")
 
-    def some(strength: Strength) -> NDArray[np.float32]:
+    def some(view: Callable[..., torch.Tensor]) -> NDArray[np.float32]:
         drawn = [
-            random_views(images.permute(0, 3, 1, 2), strength, generator).permute(0, 2, 3, 1)
+            view(images.permute(0, 3, 1, 2), rows, len(rows), None).permute(0, 2, 3, 1)
             for _ in range(VIEWS_EACH)
         ]
         return torch.stack(drawn).cpu().numpy()
 
     names = [material.class_names[c] for c in labels[shown]]
     seen = prepared.image_views(generator)
-    strong, weak = some(seen.strong_strength), some(seen.weak_strength)
+    strong, weak = some(seen.strong), some(seen.weak)
     return views(images.cpu().numpy(), strong, weak, names)
 
 

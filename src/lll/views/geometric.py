@@ -88,19 +88,32 @@ def apply_views(images: UInt8[Tensor, "n 3 h w"], views: Views) -> Float[Tensor,
     n, _, height, width = images.shape
     if n == 0:
         return unit_floats(images)
-    # affine_grid counts in half images (-1..1), hence the factor 2 on the shift.
-    source = torch.zeros(n, 2, 3, device=images.device)
+    shown = resample(images, source_of(views)[:, :2])
+    rows = shown.permute(0, 2, 3, 1).reshape(n, height * width, 3)
+    coloured = torch.bmm(rows, views.colour).clamp_(0.0, 1.0)
+    return coloured.view(n, height, width, 3).permute(0, 3, 1, 2)
+
+
+def source_of(views: Views) -> Float[Tensor, "n 3 3"]:
+    """Where a point of a view comes from: coordinates (x, y, 1), from -1 to 1 in the image."""
+    source = torch.zeros(len(views.mirror), 3, 3, device=views.mirror.device)
+    # Counted in half images, hence the factor 2 on the shift.
     source[:, 0, 0] = views.mirror * views.zoom[:, 1]
     source[:, 0, 2] = -2.0 * views.mirror * views.shift[:, 1]
     source[:, 1, 1] = views.zoom[:, 0]
     source[:, 1, 2] = -2.0 * views.shift[:, 0]
-    grid = F.affine_grid(source, [n, 3, height, width], align_corners=False)
-    shown = F.grid_sample(
+    source[:, 2, 2] = 1.0
+    return source
+
+
+def resample(
+    images: UInt8[Tensor, "n 3 h w"], source: Float[Tensor, "n 2 3"]
+) -> Float[Tensor, "n 3 h w"]:
+    """``images`` in [0, 1] seen through the map ``source``: bilinear, reflected at the border."""
+    grid = F.affine_grid(source, list(images.shape), align_corners=False)
+    return F.grid_sample(
         unit_floats(images), grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    rows = shown.permute(0, 2, 3, 1).reshape(n, height * width, 3)
-    coloured = torch.bmm(rows, views.colour).clamp_(0.0, 1.0)
-    return coloured.view(n, height, width, 3).permute(0, 3, 1, 2)
 
 
 def random_views(
