@@ -285,6 +285,46 @@ def test_resnet18_computes_what_its_formula_says():
     )
 
 
+def test_wrn_28_2_has_the_published_size():
+    modules = build(encoder="wrn-28-2")
+    assert count(modules["encoder"]) + count(modules["probe"]) == 1_467_610
+    assert encoding_width(modules["encoder"], 32) == 128
+
+
+def test_wrn_28_2_computes_what_its_formula_says():
+    encoder = build(encoder="wrn-28-2", width=8)["encoder"].requires_grad_(False)
+    with torch.no_grad():
+        for norm in encoder.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                for value in (norm.weight, norm.bias, norm.running_mean):
+                    value.normal_(generator=torch.Generator().manual_seed(len(value)))
+    encoder.eval()
+
+    def active(norm, x):
+        x = (x - norm.running_mean[:, None, None]) / (1 + norm.eps) ** 0.5
+        return F.relu(x * norm.weight[:, None, None] + norm.bias[:, None, None])
+
+    stem, *blocks, last, _, _, _ = encoder
+    assert len(blocks) == 12
+    x, side = F.conv2d(images(2, 12), stem.weight, padding=1), 12
+    for number, block in enumerate(blocks):
+        stride = 2 if number in (4, 8) else 1
+        first, (conv, norm, _, again) = block.first[0], block.residual
+        y = active(first, x)
+        z = F.conv2d(active(norm, F.conv2d(y, conv.weight, padding=1)[:, :, ::stride, ::stride]),
+                     again.weight, padding=1)  # fmt: skip
+        if number in (0, 4, 8):
+            x = F.conv2d(y, block.shortcut.weight)[:, :, ::stride, ::stride]
+        x, side = x + z, side // stride
+        assert x.shape[2] == side
+    torch.testing.assert_close(encoder(images(2, 12)), active(last, x).mean(dim=(2, 3)))
+
+
+def test_wrn_28_2_cannot_be_thinner_than_a_channel():
+    with pytest.raises(UserError, match="width 7 is too small for encoder 'wrn-28-2': use 8 up"):
+        build(encoder="wrn-28-2", width=7)
+
+
 def test_resnet18_cannot_be_thinner_than_a_channel():
     with pytest.raises(UserError, match="width 1 is too small for encoder 'resnet18': use 2 up"):
         build(encoder="resnet18", width=1)

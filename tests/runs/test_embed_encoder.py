@@ -102,5 +102,10 @@ def test_encoders_are_listed():
     assert "efficientnet_lite2: 128 pixels (32 to 1024), 1280 features, pretrained" in listed
     assert "[timm]" in listed
     rows = [json.loads(line) for line in in_process("encoders", "--json").out.splitlines()]
-    assert [row["name"] for row in rows] == ["convnet", "resnet18", "efficientnet_lite2"]
-    assert rows[2]["pretrained"] and rows[2]["sizes"] == [32, 1024]
+    assert [row["name"] for row in rows] == [
+        "convnet",
+        "resnet18",
+        "wrn-28-2",
+        "efficientnet_lite2",
+    ]
+    assert rows[3]["pretrained"] and rows[3]["sizes"] == [32, 1024]

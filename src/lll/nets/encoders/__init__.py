@@ -18,6 +18,7 @@ from lll.nets.encoders.efficientnet_lite import EFFICIENTNET_LITE2
 from lll.nets.encoders.encoder import Activation, Encoder, Normalise
 from lll.nets.encoders.resnet18 import RESNET18
 from lll.nets.encoders.timm import PREFIX, timm_encoder
+from lll.nets.encoders.wrn import WRN_28_2
 
 __all__ = [
     "ACTIVATIONS",
@@ -42,6 +43,7 @@ CUSTOM_ENCODER = "custom"
 ENCODERS: Mapping[str, Encoder] = {
     "convnet": CONVNET,
     "resnet18": RESNET18,
+    "wrn-28-2": WRN_28_2,
     "efficientnet_lite2": EFFICIENTNET_LITE2,
 }
 
