@@ -17,6 +17,7 @@ import typer
 from lll.cli import (
     compare,
     data,
+    discover,
     embed,
     encoders,
     evaluate,
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict.predict,
     "evaluate": evaluate.evaluate,
     "plot": plot.plot,
+    "discover": discover.discover,
     "report": report.report,
     "embed": embed.embed,
     "encoders": encoders.encoders,

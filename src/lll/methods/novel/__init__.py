@@ -1,0 +1,1 @@
+"""Unknown images, and classes that nobody has named: points in, numbers out."""

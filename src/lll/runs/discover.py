@@ -1,0 +1,251 @@
+"""Classes nobody has named: unlabelled images in groups, of known classes and of new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lll.config import RunConfig
+from lll.data.imageset import DataSet, ImageSet
+from lll.errors import UserError
+from lll.labels.events import UNLABELLED
+from lll.labels.store import Event, has_store, open_store
+from lll.learn.features import Images, Progress, features_of
+from lll.learn.front import front_of
+from lll.learn.prepare import prepare
+from lll.methods.features.space import fit_space
+from lll.methods.novel.groups import Groups, group, purity
+from lll.methods.novel.number import Number, estimate_number
+from lll.runs.predict import encode, load_learner
+from lll.runs.record import Run
+from lll.seeding import derive
+from lll.words import count
+
+MODEL = "discover"
+"""Who proposes, in the label store."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images to group: ``features`` [n, d] and those of ``views`` of them, ids and pixels [n].
+
+    ``targets`` [n] index ``names``, the classes that have a label, or are -1. ``folder`` is
+    where they lie and their labels are kept, if that is a folder.
+    """
+
+    where: str
+    features: Tensor
+    views: tuple[Tensor, ...]
+    targets: NDArray[np.int64]
+    names: tuple[str, ...]
+    ids: NDArray[np.str_]
+    images: Images
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A class that may be there: its ``rows`` of the pool, the most typical first.
+
+    ``purity`` is the share of the nearest neighbours of its images that are in it too.
+    """
+
+    name: str
+    rows: NDArray[np.intp]
+    purity: float
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What the unlabelled images of a pool may be.
+
+    ``rows`` [u] of the pool, their group [u] by ``names`` (known classes, then new ones), and
+    their ``distance`` [u] to its centre, 1 for as far as labelled images are on average.
+    ``number`` is the estimate of the number of new classes, where it was asked for.
+    """
+
+    rows: NDArray[np.intp]
+    of: NDArray[np.int64]
+    distance: NDArray[np.float32]
+    names: tuple[str, ...]
+    proposals: tuple[Proposal, ...]
+    number: Number | None
+
+
+def pool_of_run(run: Run, *, cache: Path | None = None, progress: Progress | None = None) -> Pool:
+    """The training images of ``run`` with the labels that it knows by now.
+
+    Features are those of its frozen encoder, or the encodings of the one that it trained.
+    """
+    from lll.runs.train import data_of
+
+    config = run.config.model_copy(update={"device": "cpu"})
+    prepared = prepare(config, data_of(config, cache=cache), cache=cache, progress=progress)
+    known = prepared.labels.at(max(len(run.metrics) - 1, 0))
+    targets = np.full(len(prepared.ids), UNLABELLED, dtype=np.int64)
+    targets[known.labelled] = known.targets
+    if prepared.front is None or prepared.cached_views is None:
+        encoded = encode(load_learner(run), prepared.train.inputs).encodings
+        features, views = torch.from_numpy(encoded), ()
+    else:
+        assert isinstance(prepared.train.inputs, Tensor)
+        features, views = prepared.train.inputs, tuple(prepared.cached_views)
+    return _pool(
+        str(run.path),
+        (features, views),
+        targets,
+        prepared.facts.class_names,
+        ImageSet(prepared.train_images, targets, prepared.ids),
+        Path(config.data),
+    )
+
+
+def pool_of_data(
+    config: RunConfig, data: DataSet, *, cache: Path | None = None, progress: Progress | None = None
+) -> Pool:
+    """The training images of ``data``, by the frozen encoder of ``config``.
+
+    Labels are those of the data, and of the folder's own store, which win.
+    """
+    front = front_of(config, torch.device("cpu"))
+    if front is None:
+        raise UserError(
+            f"encoder {config.encoder!r} is not pretrained: take one that is (`lll encoders`), or "
+            "train first and give the run"
+        )
+    views, folder = config.feature_views, Path(config.data)
+    found = features_of(data.train, front, views=views, cache=cache, progress=progress)
+    targets, names = _with_own_labels(folder, data)
+    base, *shown = (torch.from_numpy(np.array(part)) for part in (found.base, *found.views))
+    return _pool(config.data, (base, tuple(shown)), targets, names, data.train, folder)
+
+
+def discover(pool: Pool, new: int | None, seed: int) -> Discovery:
+    """Group the unlabelled images of ``pool`` into its classes and ``new`` ones (None: estimate).
+
+    Raises UserError without a labelled or an unlabelled image, and for more classes than
+    there are images.
+    """
+    _check(pool, new)
+    targets, classes = torch.from_numpy(pool.targets), len(pool.names)
+    points, number = fit_space(pool.features, pool.views).points, None
+    if new is None:
+        number = estimate_number(points, targets >= 0, classes, derive(seed, "number"))
+        new = min(number.new, int((targets < 0).sum()))
+    groups = group(points, targets, classes, new, derive(seed, "groups"))
+    free = np.flatnonzero(pool.targets < 0)
+    proposals, order = _proposals(points, groups, free, classes)
+    renumbered = np.concatenate([np.arange(classes), classes + np.argsort(order)])
+    return Discovery(
+        rows=free,
+        of=renumbered[groups.of.numpy()[free]],
+        distance=groups.distance.numpy()[free],
+        names=(*pool.names, *(proposal.name for proposal in proposals)),
+        proposals=proposals,
+        number=number,
+    )
+
+
+def propose(pool: Pool, found: Discovery) -> int:
+    """Write the proposals into the label store of the pool's folder; how many.
+
+    Open proposals of an earlier `discover` are rejected, so that names are clear. None is
+    written where the images are not files of a folder.
+    """
+    if pool.folder is None or not found.proposals:
+        return 0
+    with open_store(pool.folder, write=True) as store:
+        stale = [p.id for p in store.state().proposals.values() if p.model == MODEL]
+        events = [Event("reject", proposal=id_, actor=MODEL) for id_ in stale]
+        for each in found.proposals:
+            images = tuple(str(pool.ids[row]) for row in each.rows)
+            confidence = round(each.purity, 4)
+            events.append(
+                Event(
+                    "propose", images, name=each.name, model=MODEL, actor=MODEL,
+                    confidence=confidence,
+                )
+            )  # fmt: skip
+        store.append(events)
+    return len(found.proposals)
+
+
+def _pool(
+    where: str,
+    features: tuple[Tensor, tuple[Tensor, ...]],
+    targets: NDArray[np.int64],
+    names: tuple[str, ...],
+    images: ImageSet,
+    folder: Path,
+) -> Pool:
+    """The pool whose classes are those that have a label."""
+    present, at = np.unique(targets[targets >= 0], return_inverse=True)
+    counted = targets.copy()
+    counted[targets >= 0] = at
+    ids = images.ids
+    files = folder.is_dir() and all((folder / str(name)).is_file() for name in ids[:1])
+    return Pool(
+        where,
+        *features,
+        counted,
+        tuple(names[c] for c in present),
+        ids,
+        images.images,
+        folder if files else None,
+    )
+
+
+def _with_own_labels(folder: Path, data: DataSet) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels [n] of the training images, and class names, with those of the folder's store."""
+    labels, names = data.train.labels.copy(), list(data.class_names)
+    if not folder.is_dir() or not has_store(folder):
+        return labels, tuple(names)
+    with open_store(folder, write=False) as store:
+        state = store.state()
+    at = {str(name): row for row, name in enumerate(data.train.ids)}
+    live = state.live()
+    for image in state.labels.keys() & at.keys():
+        name = live[state.class_of(image) or 0]
+        if name not in names:
+            names.append(name)
+        labels[at[image]] = names.index(name)
+    return labels, tuple(names)
+
+
+def _check(pool: Pool, new: int | None) -> None:
+    free = int((pool.targets < 0).sum())
+    if not pool.names:
+        raise UserError(f"{pool.where}: no known class: label one image at least")
+    if not free:
+        raise UserError(
+            f"{pool.where}: no unlabelled image, so there is nothing to discover: put images into "
+            "a folder named 'unlabelled', or give a run that knows fewer labels"
+        )
+    if new is not None and new > free:
+        raise UserError(
+            f"{pool.where}: {new} new classes are more than its {count(free, 'unlabelled image')}: "
+            "lower --new-classes"
+        )
+
+
+def _proposals(
+    points: Tensor, groups: Groups, free: NDArray[np.intp], classes: int
+) -> tuple[tuple[Proposal, ...], NDArray[np.intp]]:
+    """The new groups by how many images they hold together, and which group each was."""
+    of, distance = groups.of.numpy(), groups.distance.numpy()
+    found = []
+    for each in range(classes, len(groups.centres)):
+        rows = free[of[free] == each]
+        if len(rows):
+            pure = float(purity(points, groups.of, torch.from_numpy(rows)).mean())
+            found.append((each, Proposal("", rows[np.argsort(distance[rows])], pure)))
+    found.sort(key=lambda one: -one[1].purity * len(one[1].rows))
+    empty = sorted(set(range(classes, len(groups.centres))) - {each for each, _ in found})
+    order = np.array([*(each for each, _ in found), *empty], dtype=np.intp) - classes
+    named = (replace(one, name=f"new-{i}") for i, (_, one) in enumerate(found, 1))
+    return tuple(named), order
