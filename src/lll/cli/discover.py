@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lll.cli.flags import Cache, Json, Quiet
-from lll.cli.loading import encoding_bar, load_with_bar
+from lll.cli.loading import image_bar, load_with_bar
 from lll.cli.terminal import say, say_json, say_table, working
 from lll.errors import UserError
 from lll.words import count, percent
@@ -74,11 +74,11 @@ def _pool(source: str, encoder: str, cache: Path | None, quiet: bool) -> Pool:
 
     if (Path(source) / "config.toml").is_file():
         run = load_run(source)
-        with encoding_bar(run.config.encoder, quiet=quiet) as progress:
+        with image_bar("encoding", quiet=quiet) as progress:
             return finding.pool_of_run(run, cache=cache, progress=progress)
     config = RunConfig(data=source, method="logistic", encoder=encoder, test_share=0)
     data = load_with_bar(config, cache=cache, quiet=quiet)
-    with encoding_bar(encoder, quiet=quiet) as progress:
+    with image_bar(f"encoding with {encoder}", quiet=quiet) as progress:
         return finding.pool_of_data(config, data, cache=cache, progress=progress)
 
 

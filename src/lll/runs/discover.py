@@ -14,7 +14,7 @@ from lll.config import RunConfig
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
-from lll.labels.store import Event, has_store, open_store
+from lll.labels.store import Event, open_store
 from lll.learn.features import Images, Progress, features_of
 from lll.learn.front import front_of
 from lll.learn.prepare import prepare
@@ -108,10 +108,8 @@ def pool_of_run(run: Run, *, cache: Path | None = None, progress: Progress | Non
 def pool_of_data(
     config: RunConfig, data: DataSet, *, cache: Path | None = None, progress: Progress | None = None
 ) -> Pool:
-    """The training images of ``data``, by the frozen encoder of ``config``.
-
-    Labels are those of the data, and of the folder's own store, which win.
-    """
+    """The training images of ``data`` and its labels, by the frozen encoder of ``config``."""
+    _check_labels(config.data, data.train.labels)  # before minutes of encoding
     front = front_of(config, torch.device("cpu"))
     if front is None:
         raise UserError(
@@ -120,9 +118,9 @@ def pool_of_data(
         )
     views, folder = config.feature_views, Path(config.data)
     found = features_of(data.train, front, views=views, cache=cache, progress=progress)
-    targets, names = _with_own_labels(folder, data)
     base, *shown = (torch.from_numpy(np.array(part)) for part in (found.base, *found.views))
-    return _pool(config.data, (base, tuple(shown)), targets, names, data.train, folder)
+    train = data.train
+    return _pool(config.data, (base, tuple(shown)), train.labels, data.class_names, train, folder)
 
 
 def discover(pool: Pool, new: int | None, seed: int) -> Discovery:
@@ -160,8 +158,12 @@ def propose(pool: Pool, found: Discovery) -> int:
     if pool.folder is None or not found.proposals:
         return 0
     with open_store(pool.folder, write=True) as store:
-        stale = [p.id for p in store.state().proposals.values() if p.model == MODEL]
+        state = store.state()
+        stale = [p.id for p in state.proposals.values() if p.model == MODEL]
         events = [Event("reject", proposal=id_, actor=MODEL) for id_ in stale]
+        # Class folders stay classes only beside a store that knows them.
+        known = [name for name in pool.names if state.named(name) is None]
+        events += [Event("class", name=name, actor=MODEL) for name in known]
         for each in found.proposals:
             images = tuple(str(pool.ids[row]) for row in each.rows)
             confidence = round(each.purity, 4)
@@ -200,36 +202,23 @@ def _pool(
     )
 
 
-def _with_own_labels(folder: Path, data: DataSet) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels [n] of the training images, and class names, with those of the folder's store."""
-    labels, names = data.train.labels.copy(), list(data.class_names)
-    if not folder.is_dir() or not has_store(folder):
-        return labels, tuple(names)
-    with open_store(folder, write=False) as store:
-        state = store.state()
-    at = {str(name): row for row, name in enumerate(data.train.ids)}
-    live = state.live()
-    for image in state.labels.keys() & at.keys():
-        name = live[state.class_of(image) or 0]
-        if name not in names:
-            names.append(name)
-        labels[at[image]] = names.index(name)
-    return labels, tuple(names)
-
-
 def _check(pool: Pool, new: int | None) -> None:
+    _check_labels(pool.where, pool.targets)
     free = int((pool.targets < 0).sum())
-    if not pool.names:
-        raise UserError(f"{pool.where}: no known class: label one image at least")
-    if not free:
-        raise UserError(
-            f"{pool.where}: no unlabelled image, so there is nothing to discover: put images into "
-            "a folder named 'unlabelled', or give a run that knows fewer labels"
-        )
     if new is not None and new > free:
         raise UserError(
             f"{pool.where}: {new} new classes are more than its {count(free, 'unlabelled image')}: "
             "lower --new-classes"
+        )
+
+
+def _check_labels(where: str, labels: NDArray[np.int64]) -> None:
+    if not (labels >= 0).any():
+        raise UserError(f"{where}: no known class: label one image at least")
+    if (labels >= 0).all():
+        raise UserError(
+            f"{where}: no unlabelled image, so there is nothing to discover: put images into a "
+            "folder named 'unlabelled', or give a run that knows fewer labels"
         )
 
 
