@@ -11,6 +11,7 @@ from lll.show.plots.confusion import confusion
 from lll.show.plots.labels import accuracy_against_labels
 from lll.show.plots.latent import latent
 from lll.show.plots.learning import learning
+from lll.show.plots.nearest import nearest
 from lll.show.plots.save import picture_bytes, save, save_as
 from lll.show.plots.schedule import schedule
 from lll.show.plots.seconds import seconds
@@ -47,6 +48,9 @@ def cloud(n=60, classes=8, dimensions=2):
     return latent(points, colourings, colours, "title", ("x", "y", "z")[:dimensions])
 
 
+SQUARE = np.zeros((8, 8, 3), np.uint8)
+
+
 def some_views(names=HOSTILE):
     rng = np.random.default_rng(0)
     n = len(names)
@@ -60,6 +64,7 @@ FIGURES = {
     "latent-1-class": lambda: cloud(n=3, classes=1),
     "views": some_views,
     "views-1-class": lambda: some_views(["a"]),
+    "nearest": lambda: nearest([((SQUARE, n), [(SQUARE, n)] * i) for i, n in enumerate(HOSTILE)]),
     "confusion": lambda: confusion(np.arange(64).reshape(8, 8), HOSTILE),
     "confusion-1-class": lambda: confusion(np.array([[5]]), ["a"]),
     "confusion-100-classes": lambda: confusion(np.eye(100, dtype=int), ["n"] * 100),

@@ -14,7 +14,8 @@ from lll.cli import main
 from lll.runs.checkpoint import load_checkpoint, save_checkpoint
 from lll.runs.record import load_run
 from lll.show import pictures
-from lll.show.pictures import PICTURES, Material, plot
+from lll.show.material import Material
+from lll.show.pictures import PICTURES, plot
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ def plot(
 ) -> None:
     """Draw a run into RUN/pictures, as PNG and SVG, and print the files.
 
-    Pictures: learning, accuracy-labels, schedule, confusion, umap, pca-2d, pca-3d, views,
-    seconds. An unfinished run shows what it has.
+    Pictures: learning, accuracy-labels, schedule, confusion, umap, pca-2d, pca-3d, nearest,
+    views, seconds. An unfinished run shows what it has.
     """
     from lll.runs import load_run
     from lll.show import pictures

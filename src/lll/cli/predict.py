@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from math import ceil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lll.cli.flags import RunFolder, Strict
-from lll.cli.loading import say_skipped, say_unused
-from lll.cli.terminal import say_csv
-from lll.words import csv_text
+from lll.cli.flags import Cache, RunFolder, Strict
+from lll.cli.loading import image_bar, say_skipped, say_unused
+from lll.cli.terminal import complain, say_csv
+from lll.words import csv_text, percent
+
+if TYPE_CHECKING:
+    from lll.runs.predict import Near, Prediction
+
+TOO_FEW = "not calibrated: too few labels"
+NONE_HELD_OUT = "not calibrated: no labels held out"
 
 
 def predict(
@@ -20,23 +28,66 @@ def predict(
     checkpoint: Annotated[
         str, typer.Option(help="chosen (best on validation), latest, or epoch-0003.")
     ] = "chosen",
+    error: Annotated[
+        float, typer.Option(help="How often the true class may be missing from the set.")
+    ] = 0.05,
+    why: Annotated[
+        bool, typer.Option("--why", help="Add the five labelled images most like each image.")
+    ] = False,
     strict: Strict = False,
+    cache: Cache = None,
 ) -> None:
-    """Classify images with a run: a CSV of path, class and probability."""
+    """Classify images with a run: a CSV of path, class, probability and set.
+
+    The set holds the classes that the image may show, likeliest first. The true one is in it
+    but for --error of images like the labelled ones.
+    """
+    from lll.learn.learner import Learner
     from lll.runs import load_run
     from lll.runs.files import check_target, write_whole
     from lll.runs.predict import predict_files
+    from lll.runs.why import labelled_of
 
     if out is not None:
         check_target(out)
-    predictions, skipped, unused = predict_files(
-        load_run(run), images, checkpoint=checkpoint, strict=strict
-    )
+    loaded = load_run(run)
+
+    def near(learner: Learner) -> Near:
+        with image_bar("reading labelled images", quiet=False) as progress:
+            return labelled_of(loaded, learner, cache=cache, progress=progress).near
+
+    with image_bar("predicting", quiet=False) as progress:
+        predictions, skipped, unused = predict_files(
+            loaded,
+            images,
+            checkpoint=checkpoint,
+            strict=strict,
+            error=error,
+            near=near if why else None,
+            progress=progress,
+        )
     say_skipped(skipped)
     say_unused(unused)
-    rows = ((p.path, p.class_name, f"{p.probability:.4f}") for p in predictions)
-    text = csv_text([("path", "class", "probability"), *rows])
+    holds_out = loaded.config.how.fit is not None
+    if holds_out and any(p.classes is None for p in predictions):
+        complain(
+            f"prediction sets are not calibrated: an error of {percent(error)} needs"
+            f" {ceil(1 / error - 1e-9) - 1} held-out labels or more: label more images, or raise"
+            " --error",
+            0,
+        )
+    text = csv_text(_rows(predictions, TOO_FEW if holds_out else NONE_HELD_OUT))
     if out is None:
         say_csv(text)
     else:
         write_whole(out, text.encode(errors="backslashreplace"))
+
+
+def _rows(predictions: Iterable[Prediction], no_set: str) -> Iterator[tuple[object, ...]]:
+    most = max((len(p.near) for p in predictions), default=0)
+    columns = (f"near_{i}{what}" for i in range(1, most + 1) for what in ("", "_class", "_cosine"))
+    yield ("path", "class", "probability", "set", *columns)
+    for p in predictions:
+        names = no_set if p.classes is None else " | ".join(p.classes)
+        near = (cell for n in p.near for cell in (n.path, n.class_name, round(n.cosine, 3)))
+        yield (p.path, p.class_name, f"{p.probability:.4f}", names, *near)

@@ -31,12 +31,10 @@ Known = Callable[[], NDArray[np.uint8]]
 Row = tuple[str, Reader | Known]
 """What errors call an image, and what reads it."""
 
-# 64 megapixels is 192 MB once decoded: more than any camera's ordinary photo.
-MAX_PIXELS = 64 * 2**20
+MAX_PIXELS = 64 * 2**20  # 192 MB once decoded: more than any camera's ordinary photo
 MAX_FILE_BYTES = 256 * 2**20
 
-# Measured on two cores: threads make small files slower (the interpreter lock) and files
-# of some tens of kilobytes up to twice as fast.
+# On two cores threads make small files slower, and those of tens of kilobytes twice as fast.
 THREADS_FROM_BYTES = 32 * 2**10
 CHUNK = 256  # files read before they are decoded
 CHUNK_BYTES = 64 * 2**20  # of the files, but for the last, and of their pixels, at most
@@ -204,17 +202,12 @@ def decode_into(
     kept: list[bool] = []
     skipped: list[Skipped] = []
     for names, results in decoded(rows, count, size, resize):
-        images = []
-        for name, result in zip(names, results, strict=True):
-            kept.append(not isinstance(result, UnreadableError))
-            if isinstance(result, UnreadableError):
-                skipped.append(_skipped(name, result, strict=strict))
-            else:
-                images.append(result)
-        stacked = np.stack(images) if images else np.empty((0, size, size, 3), np.uint8)
-        pixels.put(stacked)
+        _, images, missed = readable(names, results, strict=strict)
+        kept += [not isinstance(result, UnreadableError) for result in results]
+        skipped += missed
+        pixels.put(images)
         if on_decoded:
-            on_decoded(stacked, len(kept), max(count, len(kept)))
+            on_decoded(images, len(kept), max(count, len(kept)))
     return np.array(kept, dtype=bool), tuple(skipped)
 
 
@@ -226,13 +219,20 @@ def decoded(
         yield from _Decoders(stack, size, resize, count).run(rows)
 
 
-def _skipped(name: str, error: UnreadableError, *, strict: bool) -> Skipped:
-    if strict:
+def readable(
+    names: Sequence[str], results: Sequence[Result], *, strict: bool
+) -> tuple[list[str], NDArray[np.uint8], list[Skipped]]:
+    """Of what `decoded` gave: names and images [k, size, size, 3] of the readable, the others."""
+    pairs = list(zip(names, results, strict=True))
+    images = [result for result in results if not isinstance(result, UnreadableError)]
+    kept = [name for name, result in pairs if not isinstance(result, UnreadableError)]
+    skipped = [Skipped(n, str(e), e.passing) for n, e in pairs if isinstance(e, UnreadableError)]
+    if strict and skipped:
         raise UserError(
-            f"{name} cannot be read ({error}): repair or remove it,"
+            f"{skipped[0].path} cannot be read ({skipped[0].reason}): repair or remove it,"
             " or load without strict to skip it"
         )
-    return Skipped(name, str(error), error.passing)
+    return kept, np.stack(images) if images else np.empty((0, 1, 1, 3), np.uint8), skipped
 
 
 class _Decoders:
@@ -249,7 +249,7 @@ class _Decoders:
         self._left = count
         self._rows = max(1, min(CHUNK, CHUNK_BYTES // (3 * size * size)))
         self._threads = ThreadPoolExecutor(min(MOST, os.cpu_count() or 1))
-        # Entered first, so left last: workers must be gone for the threads that wait for them.
+        # Left last: workers must be gone for the threads that wait for them.
         stack.callback(self._threads.shutdown, cancel_futures=True)
         self._workers: Workers | None = None
         self._asked = False

@@ -31,13 +31,12 @@ from lll.data.rows import Rows as RowsInFile
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.learn.features import Progress, features_of
-from lll.learn.feeding import Inputs, Streamed
 from lll.learn.learner import Learner
 from lll.metrics.points import check_finite
 from lll.nets import build_encoder
 from lll.nets.frozen import Frozen
 from lll.runs.files import write_whole
-from lll.runs.predict import encode, load_learner
+from lll.runs.predict import encode_images, load_learner
 from lll.runs.record import Run
 
 if TYPE_CHECKING:
@@ -131,10 +130,7 @@ def embed(
 
     _check_some(rows)
     learner = load_learner(run, checkpoint=checkpoint, encoder=encoder)
-    inputs: Inputs = Streamed(rows.images, torch.device("cpu"))
-    if learner.front is not None:
-        inputs = torch.from_numpy(_features(rows, learner.front, cache, progress))
-    encoded = encode(learner, inputs)
+    encoded = encode_images(learner, _images(rows), cache=cache, progress=progress)
     check_finite(encoded.encodings, f"{run.path}: encodings")
     check_finite(encoded.probabilities, f"{run.path}: probabilities")
     best = encoded.probabilities.argmax(axis=1)
@@ -164,22 +160,19 @@ def embed_frozen(
     import pyarrow as pa
 
     _check_some(rows)
+    features = features_of(_images(rows), encoder, views=0, cache=cache, progress=progress)
     columns = {
         "id": pa.array(rows.ids, pa.string()),
         "split": pa.array(rows.splits, pa.string()),
-        "embedding": _vectors(_features(rows, encoder, cache, progress)),
+        "embedding": _vectors(features.base.astype(np.float32)),
         "label": pa.array(rows.labels, pa.string()),
     }
     return pa.table(columns)
 
 
-def _features(
-    rows: Rows, encoder: Frozen, cache: Path | None, progress: Progress | None
-) -> NDArray[np.float32]:
+def _images(rows: Rows) -> ImageSet:
     unlabelled = np.full(len(rows.ids), UNLABELLED, dtype=np.int64)
-    images = ImageSet(rows.images, unlabelled, np.array(rows.ids, dtype=np.str_))
-    found = features_of(images, encoder, views=0, cache=cache, progress=progress)
-    return found.base.astype(np.float32)
+    return ImageSet(rows.images, unlabelled, np.array(rows.ids, dtype=np.str_))
 
 
 def _check_some(rows: Rows) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,26 +11,49 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lll.data.decoding import decode_all
+from lll.data.decoding import decoded, readable
 from lll.data.files import image_files
-from lll.data.imageset import Skipped, Unused
+from lll.data.imageset import ImageSet, Skipped, Unused
 from lll.errors import UserError
-from lll.learn.feeding import Inputs, channels_first
+from lll.learn.features import Progress, features_of
+from lll.learn.feeding import Inputs, Streamed, channels_first
 from lll.learn.front import front_of
 from lll.learn.learner import Learner, build_learner
 from lll.learn.scores import BATCH
+from lll.metrics.conformal import conformal_threshold, prediction_sets
 from lll.metrics.points import check_finite
 from lll.runs.checkpoint import load_checkpoint
 from lll.runs.record import Run, check_same_config
 
+ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A labelled image near another one, and the cosine of their encodings."""
+
+    path: str
+    class_name: str
+    cosine: float
+
+
+Near = Callable[[NDArray[np.float32]], Sequence[tuple[Neighbour, ...]]]
+"""The labelled images near to each of encodings [n, d], nearest first."""
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class that an image file most probably shows; probability in [0, 1]."""
+    """The class that an image file most probably shows; probability in [0, 1].
+
+    ``classes`` is the set that holds the true class but for a chosen error, likeliest first;
+    None where too few labels were held out to say. ``near`` are labelled images like it.
+    """
 
     path: str
     class_name: str
     probability: float
+    classes: tuple[str, ...] | None = None
+    near: tuple[Neighbour, ...] = ()
 
 
 def load_learner(
@@ -88,38 +111,87 @@ def encode(learner: Learner, inputs: Inputs) -> Encoded:
     return Encoded(encoded, told)
 
 
+def encode_images(
+    learner: Learner,
+    images: ImageSet,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Encoded:
+    """What ``learner`` makes of ``images``; features of a frozen encoder are kept in ``cache``."""
+    if learner.front is None:
+        return encode(learner, Streamed(images.images, learner.device))
+    found = features_of(images, learner.front, views=0, cache=cache, progress=progress)
+    return encode(learner, torch.from_numpy(np.array(found.base)).to(learner.device))
+
+
 def predict_files(
-    run: Run, paths: Sequence[str | Path], *, checkpoint: str = "chosen", strict: bool = False
+    run: Run,
+    paths: Sequence[str | Path],
+    *,
+    checkpoint: str = "chosen",
+    strict: bool = False,
+    error: float = ERROR,
+    near: Callable[[Learner], Near] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[list[Prediction], tuple[Skipped, ...], tuple[Unused, ...]]:
     """Predictions for image files and those in folders; images skipped, and files not used.
 
-    Raises UserError for a path that is not there, with ``strict`` for an image that cannot be
-    read, and for a network that gives NaN.
+    The class that an image shows is missing from its set with probability ``error`` at most.
+    ``near`` makes of the learner what finds the labelled images near to encodings
+    (`lll.runs.why`); ``progress`` is told how many images are done. Raises UserError for a path
+    that is not there, with ``strict`` for an image that cannot be read, and for a network that
+    gives NaN.
     """
     found = [image_files(path) for path in paths]
     files = [file for images, _ in found for file in images]
     unused = tuple(group for _, groups in found for group in groups)
     learner = load_learner(run, checkpoint=checkpoint)
+    find = near(learner) if near else None
+    threshold = conformal_threshold(held_out(learner), error)
     predictions: list[Prediction] = []
-    skipped: tuple[Skipped, ...] = ()
-    for start in range(0, len(files), BATCH):
-        part = files[start : start + BATCH]
-        images, kept, missed = decode_all(
-            [name for name, _ in part],
-            [read for _, read in part],
-            run.config.image_size,
-            strict=strict,
-            resize=run.config.resize,
-        )
+    skipped: list[Skipped] = []
+    done = 0
+    size = run.config.image_size
+    for names, results in decoded(files, len(files), size, run.config.resize):
+        kept, images, missed = readable(names, results, size, strict=strict)
         skipped += missed
-        names = [name for (name, _), keep in zip(part, kept, strict=True) if keep]
-        if not names:
-            continue
-        encoded = encode(learner, torch.from_numpy(images))
-        check_finite(encoded.probabilities, f"{run.path}: probabilities")
-        for name, probabilities in zip(names, encoded.probabilities, strict=True):
-            best = int(np.argmax(probabilities))
-            predictions.append(
-                Prediction(name, run.data.class_names[best], float(probabilities[best]))
-            )
-    return predictions, skipped, unused
+        if kept:
+            inputs = torch.from_numpy(images)
+            predictions += _predicted(run, kept, encode(learner, inputs), threshold, find)
+        done += len(names)
+        if progress:
+            progress(done, len(files))
+    return predictions, tuple(skipped), unused
+
+
+def _predicted(
+    run: Run,
+    names: Sequence[str],
+    encoded: Encoded,
+    threshold: float | None,
+    find: Near | None,
+) -> Iterator[Prediction]:
+    probabilities = encoded.probabilities
+    check_finite(probabilities, f"{run.path}: probabilities")
+    classes = run.data.class_names
+    sets = prediction_sets(probabilities, threshold)
+    neighbours = find(encoded.encodings) if find else [()] * len(names)
+    for name, row, chosen, near in zip(names, probabilities, sets, neighbours, strict=True):
+        best = int(np.argmax(row))
+        likeliest_first = [i for i in np.argsort(-row, kind="stable").tolist() if chosen[i]]
+        yield Prediction(
+            name,
+            classes[best],
+            float(row[best]),
+            None if threshold is None else tuple(classes[i] for i in likeliest_first),
+            near,
+        )
+
+
+def held_out(learner: Learner) -> NDArray[np.float32]:
+    """How badly each label that was held out fits its prediction [t]; none for other methods."""
+    calibration = learner.parts.get("calibration")
+    if calibration is None:
+        return np.empty(0, np.float32)
+    return np.asarray(calibration.get_buffer("nonconformity").cpu(), dtype=np.float32)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,19 +15,18 @@ from torch import nn
 
 from lll.data.imageset import DataSet
 from lll.errors import UserError, lookup
-from lll.learn.prepare import Prepared, plan_rows, prepare
+from lll.learn.prepare import plan_rows
 from lll.metrics.accuracy import confusion as count_confusion
-from lll.metrics.clusters import k_means
-from lll.metrics.points import check_finite
-from lll.runs.predict import Encoded, encode, load_learner
+from lll.metrics.nearest import nearest as find_nearest
+from lll.runs.predict import encode
 from lll.runs.record import Run, load_run
-from lll.runs.resume import check_same_data, told_before
-from lll.runs.train import data_of
 from lll.seeding import derive, torch_generator
+from lll.show.material import Material
 from lll.show.plots.confusion import confusion
 from lll.show.plots.labels import accuracy_against_labels
 from lll.show.plots.latent import latent
 from lll.show.plots.learning import learning
+from lll.show.plots.nearest import nearest
 from lll.show.plots.save import save
 from lll.show.plots.schedule import schedule
 from lll.show.plots.seconds import seconds
@@ -41,92 +39,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("lll")
 VIEWED_IMAGES, VIEWS_EACH = 8, 3
+EXPLAINED, NEAREST = 6, 5
+"""Test images that are explained, and by how many labelled ones each."""
 NEIGHBOURS = 15
 """Neighbours that UMAP keeps near each image."""
-
-
-class Material:
-    """What the pictures of one run are drawn from; each part is made when first asked for.
-
-    ``data`` and ``encoder`` as in `lll.train`, needed if they were given there; ``data`` may
-    also be a function that loads it, called at most once and only if a picture needs it.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        *,
-        checkpoint: str = "latest",
-        data: DataSet | Callable[[], DataSet] | None = None,
-        encoder: nn.Module | None = None,
-    ) -> None:
-        self.run, self.checkpoint, self._data, self._encoder = run, checkpoint, data, encoder
-
-    @cached_property
-    def prepared(self) -> Prepared:
-        """The run's plan and data; UserError if the data has changed."""
-        # A run trained on a GPU can be drawn where there is none.
-        config = self.run.config.model_copy(update={"device": "auto"})
-        given = self._data() if callable(self._data) else self._data
-        data = given or data_of(config)
-        prepared = prepare(config, data, told=told_before(self.run, data))
-        check_same_data(self.run, prepared)
-        return prepared
-
-    @cached_property
-    def encoded(self) -> Encoded:
-        """Encodings and probabilities of the test images; UserError without any, or with NaN."""
-        test = self.prepared.test
-        if not len(test.truth):
-            raise UserError(f"{self.run.path}: its data has no test images to show")
-        learner = load_learner(
-            self.run,
-            encoder=self._encoder,
-            checkpoint=self.checkpoint,
-            device=self.prepared.device,
-        )
-        encoded = encode(learner, test.inputs)
-        check_finite(encoded.encodings, f"{self.run.path}: test images")
-        return encoded
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """True classes of the test images [n], -1 where there is no label."""
-        return self.prepared.test.truth
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Predicted classes of the test images [n]."""
-        return np.asarray(self.encoded.probabilities.argmax(axis=1), dtype=np.int64)
-
-    @cached_property
-    def clusters(self) -> NDArray[np.int64]:
-        """k-means clusters of the test images [n], as many as classes, called by classes.
-
-        Each cluster bears the index of the class that it matches best (of the predicted
-        classes where nothing is labelled), so that it is drawn in that class's colour.
-        """
-        from scipy.optimize import linear_sum_assignment
-
-        classes, seed = len(self.class_names), self.run.config.seed
-        found = k_means(self.encoded.encodings, classes, derive(seed, "evaluate", "kmeans"))
-        like = self.labels if (self.labels >= 0).any() else self.predicted
-        _, class_of = linear_sum_assignment(-count_confusion(like, found, classes))
-        return np.asarray(class_of[found])
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, by index."""
-        return self.run.data.class_names
-
-    def metrics(self) -> tuple[dict[str, Any], ...]:
-        """Metrics of the epochs done; UserError before the first."""
-        if not self.run.metrics:
-            raise UserError(
-                f"{self.run.path}: no epoch is finished yet: go on with "
-                f"`lll resume {self.run.path}`"
-            )
-        return self.run.metrics
 
 
 def draw_views(material: Material) -> Figure:
@@ -245,6 +161,36 @@ def _draw_latent(
     )
 
 
+def draw_nearest(material: Material) -> Figure:
+    """Test images, mistaken ones first, and the labelled images most like them."""
+    prepared, encoded = material.prepared, material.encoded
+    known = prepared.labels.at(prepared.config.epochs - 1)
+    if not len(known.labelled):
+        raise UserError(f"{material.run.path}: no training image has a label to compare with")
+    wrong = (material.labels >= 0) & (material.predicted != material.labels)
+    shown = np.argsort(~wrong, kind="stable")[:EXPLAINED]
+    points = encode(material.learner, prepared.train.inputs[known.labelled]).encodings
+    near, cosines = find_nearest(encoded.encodings[shown], points, NEAREST)
+    names = material.class_names
+
+    def under(at: int) -> str:
+        said, true = names[material.predicted[at]], material.labels[at]
+        return f"{said}?" if true < 0 or names[true] == said else f"{said}? is {names[true]}"
+
+    return nearest(
+        [
+            (
+                (prepared.test_images[at], under(at)),
+                [
+                    (prepared.train_images[known.labelled[i]], f"{names[known.targets[i]]} {c:.2f}")
+                    for i, c in zip(row, found, strict=True)
+                ],
+            )
+            for at, row, found in zip(shown, near, cosines, strict=True)
+        ]
+    )
+
+
 def draw_seconds(material: Material) -> Figure:
     """Seconds per epoch, training and evaluating."""
     material.metrics()
@@ -292,6 +238,7 @@ PICTURES: dict[str, Callable[[Material], Figure]] = {
     "umap": draw_umap,
     "pca-2d": draw_pca_2d,
     "pca-3d": draw_pca_3d,
+    "nearest": draw_nearest,
     "views": draw_views,
     "seconds": draw_seconds,
 }

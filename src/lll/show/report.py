@@ -15,7 +15,8 @@ from lll.runs import assess
 from lll.runs.files import check_target, write_whole
 from lll.runs.record import Run, load_run
 from lll.runs.train import data_of
-from lll.show.pictures import PICTURES, Material, draw
+from lll.show.material import Material
+from lll.show.pictures import PICTURES, draw
 from lll.show.plots.page import Html, page, picture, side_by_side, tag
 from lll.show.plots.save import picture_bytes
 from lll.show.report_examples import examples_of
