@@ -202,7 +202,7 @@ def decode_into(
     kept: list[bool] = []
     skipped: list[Skipped] = []
     for names, results in decoded(rows, count, size, resize):
-        _, images, missed = readable(names, results, strict=strict)
+        _, images, missed = readable(names, results, size, strict=strict)
         kept += [not isinstance(result, UnreadableError) for result in results]
         skipped += missed
         pixels.put(images)
@@ -220,7 +220,7 @@ def decoded(
 
 
 def readable(
-    names: Sequence[str], results: Sequence[Result], *, strict: bool
+    names: Sequence[str], results: Sequence[Result], size: int, *, strict: bool
 ) -> tuple[list[str], NDArray[np.uint8], list[Skipped]]:
     """Of what `decoded` gave: names and images [k, size, size, 3] of the readable, the others."""
     pairs = list(zip(names, results, strict=True))
@@ -232,7 +232,7 @@ def readable(
             f"{skipped[0].path} cannot be read ({skipped[0].reason}): repair or remove it,"
             " or load without strict to skip it"
         )
-    return kept, np.stack(images) if images else np.empty((0, 1, 1, 3), np.uint8), skipped
+    return kept, np.stack(images) if images else np.empty((0, size, size, 3), np.uint8), skipped
 
 
 class _Decoders:

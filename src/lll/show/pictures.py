@@ -175,7 +175,8 @@ def draw_nearest(material: Material) -> Figure:
 
     def under(at: int) -> str:
         said, true = names[material.predicted[at]], material.labels[at]
-        return f"{said}?" if true < 0 or names[true] == said else f"{said}? is {names[true]}"
+        mistaken = true >= 0 and names[true] != said
+        return f"predicted {said}" + (f", is {names[true]}" if mistaken else "")
 
     return nearest(
         [
