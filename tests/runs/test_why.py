@@ -36,7 +36,7 @@ def rows_of(text):
 
 def test_sets_hold_the_truth_as_often_as_promised(run, tmp_path):
     new = write_photos(tmp_path / "new", NEW, size=(120, 90), seed=1000)
-    predictions, _ = predict_files(run, [new], error=0.1)
+    predictions, _, _ = predict_files(run, [new], error=0.1)
     held = [p.path.split("/")[-2] in p.classes for p in predictions]
     spread = 3 * np.sqrt(0.1 * 0.9 / len(held) + 0.1 * 0.9 / (4 * LABELLED))
     assert len(held) == 4 * NEW and np.mean(held) >= 0.9 - spread

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lll.errors import UserError
-from lll.show.pictures import Material
+from lll.show.material import Material
 from lll.show.plots.examples import Mistake, mistakes_of, most_confident
 from lll.show.plots.page import Html, table, tag, thumbnail
 from lll.words import percent
