@@ -31,7 +31,7 @@ def fitted(method, features, targets, classes, views=None):
     """The parts of ``method`` after its fit, and its notes."""
     how, options = METHODS[method], METHODS[method].options()
     nets = how.parts(Shape(features.shape[1], classes, 8, "relu"), options)
-    views = features.new_empty(0, *features.shape) if views is None else views
+    views = features[None] if views is None else torch.stack([features, *views])
     with torch.no_grad():
         notes = how.fit(nets, Rows(features, views, targets, classes, seed=0), options)
     return {name: part.requires_grad_(False) for name, part in nets.items()}, notes

@@ -112,12 +112,15 @@ def _fit_epoch(
     targets = np.full(len(at), UNLABELLED)
     targets[np.searchsorted(at, known.labelled)] = known.targets
     assert prepared.cached_views is not None  # a method that fits learns on features
+    known_of = np.isin(prepared.viewed, at)
+    seen = prepared.train.inputs[prepared.viewed[known_of]]
     rows = MethodRows(
         inputs=prepared.train.inputs[at],
-        views=prepared.cached_views[:, at],
+        views=torch.cat([seen[None], prepared.cached_views[:, known_of]]),
         targets=torch.from_numpy(targets),
         classes=len(prepared.facts.class_names),
         seed=prepared.config.seed,
+        shared=prepared.shared.setdefault(at.tobytes(), {}),
     )
     notes = learner.fit(rows)
     progress.seconds = monotonic() - begun

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from lll.learn.sides import Sides, sides_of
 from lll.methods.batch import Views
 from lll.nets.frozen import Frozen
 from lll.ranks import ALONE, Ranks
+from lll.seeding import keyed_order
 from lll.views.features import FeatureViews
 from lll.views.geometric import Strength
 from lll.views.images import ImageViews
@@ -48,10 +50,11 @@ class Prepared:
     and ``labels`` says what is known of them when; so do ``validation_ids`` and ``choosing``
     for the images set aside, of which ``validation`` holds those whose label is known by the
     last epoch. ``givers`` say, by id, where labels are from that no schedule reveals. With a
-    frozen encoder in ``front`` the inputs are its features, and ``cached_views`` [v, n, d] those
-    of augmented views of ``train``; ``train_images`` and ``test_images`` uint8 [n, h, w, 3] are
-    there to be shown in either case. The method's first stage takes ``first_epochs``. ``skipped``
-    images and ``unused`` files are those of the data set.
+    frozen encoder in ``front`` the inputs are its features, and ``cached_views`` [v, m, d] those
+    of augmented views of the rows ``viewed`` [m] of ``train``; ``train_images`` and
+    ``test_images`` uint8 [n, h, w, 3] are there to be shown in either case. The method's first
+    stage takes ``first_epochs``. ``skipped`` images and ``unused`` files are those of the data
+    set. Fits to the same rows find in ``shared`` what they have in common.
     """
 
     config: RunConfig
@@ -72,10 +75,12 @@ class Prepared:
     train_images: Images
     test_images: Images
     front: Frozen | None
+    viewed: NDArray[np.intp]
     cached_views: torch.Tensor | None
     first_epochs: int
     skipped: tuple[Skipped, ...]
     unused: tuple[Unused, ...]
+    shared: dict[bytes, dict[str, Any]] = field(default_factory=dict)
 
     def stage(self, epoch: int) -> int:
         """Which of the method's stages ``epoch`` belongs to."""
@@ -177,12 +182,13 @@ def prepare(
     sides = sides_of(config, data, class_order, plan, told or ())
     validated = sides.validation.take(sides.choosing.at(config.epochs - 1).labelled)
     front = front_of(config, device, encoder)
+    viewed = _viewed(config, sides.train.ids)
     parts = [sides.train, validated, sides.test]
     if front is None:
         fits = fits_on(device, sum(part.images.nbytes for part in parts))
         inputs, cached_views = [place(part.images, device, fits=fits) for part in parts], None
     else:
-        inputs, cached_views = _features(parts, front, config, ranks, cache, progress)
+        inputs, cached_views = _features(parts, viewed, front, config, ranks, cache, progress)
     splits = [Split(one, part.labels) for one, part in zip(inputs, parts, strict=True)]
     return Prepared(
         config=config,
@@ -203,6 +209,7 @@ def prepare(
         train_images=sides.train.images,
         test_images=sides.test.images,
         front=front,
+        viewed=viewed,
         cached_views=cached_views,
         first_epochs=config.how.first_epochs(config.options),
         skipped=data.skipped,
@@ -221,28 +228,41 @@ def _plan(config: RunConfig, classes: int) -> list[EpochPlan]:
     )
 
 
+VIEWED = 10_000
+
+
+def _viewed(config: RunConfig, ids: NDArray[np.str_]) -> NDArray[np.intp]:
+    """The rows whose augmented views are needed: of a method that fits, `VIEWED` at most.
+
+    It learns from views what differs between them, for which so many are enough. Which they
+    are hardly changes when other images join, so that few are encoded anew.
+    """
+    if config.how.fit is None or len(ids) <= VIEWED:
+        return np.arange(len(ids))
+    return np.sort(keyed_order(ids.tolist(), 0, "viewed")[:VIEWED])
+
+
 def _features(
     parts: list[ImageSet],
+    viewed: NDArray[np.intp],
     front: Frozen,
     config: RunConfig,
     ranks: Ranks,
     cache: Path | None,
     progress: Progress | None,
 ) -> tuple[list[Inputs], torch.Tensor]:
-    """Features of every part on the device, and the cached views [v, n, d] of the first."""
+    """Features of every part on the device, and views [v, m, d] of rows ``viewed`` of the first."""
+    views, whole = config.feature_views, len(viewed) == len(parts[0])
     if ranks.rank:
         ranks.wait()  # the first encodes and keeps, the others find
-    found = [
-        features_of(
-            part, front, views=0 if at else config.feature_views, cache=cache, progress=progress
-        )
-        for at, part in enumerate(parts)
-    ]
+    kept = partial(features_of, encoder=front, cache=cache, progress=progress)
+    found = [kept(part, views=views if whole and not at else 0) for at, part in enumerate(parts)]
+    shown = found[0] if whole else kept(parts[0].take(viewed), views=views)
     if not ranks.rank:
         ranks.wait()
     inputs: list[Inputs] = [_on(features.base, front.device) for features in found]
-    seen = [_on(view, front.device) for view in found[0].views]
-    shape = (0, *found[0].base.shape)
+    seen = [_on(view, front.device) for view in shown.views]
+    shape = (0, *shown.base.shape)
     return inputs, torch.stack(seen) if seen else torch.empty(shape, device=front.device)
 
 

@@ -68,16 +68,18 @@ Stages = tuple[tuple[Step, ...], ...]
 class Rows:
     """What a fit is handed: all rows that are known of at once.
 
-    ``inputs`` [n, d] are features, ``views`` [v, n, d] those of augmented views of the same
-    images; ``targets`` [n] class indices, -1 for no label; ``classes`` counts the classes of
-    the data set.
+    ``inputs`` [n, d] are features; ``views`` [v, m, d] those of some of the images, as they are
+    and then augmented; ``targets`` [n] class indices, -1 for no label; ``classes`` counts the
+    classes of the data set. In ``shared`` a fit leaves what others to the same inputs and
+    views can use.
     """
 
     inputs: Float[Tensor, "n d"]
-    views: Float[Tensor, "v n d"]
+    views: Float[Tensor, "v m d"]
     targets: Int[Tensor, " n"]
     classes: int
     seed: int
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 Fit = Callable[[Nets, Rows, Any], Mapping[str, Any]]

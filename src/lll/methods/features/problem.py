@@ -71,5 +71,6 @@ def pose(rows: Rows) -> Problem:
         raise UserError(
             "a method on features needs labels of two classes at least: label some more"
         )
-    space = fit_space(rows.inputs.cpu(), tuple(rows.views.cpu()))
-    return Problem(space, at, labels, present, rows.seed)
+    if "space" not in rows.shared:
+        rows.shared["space"] = fit_space(rows.inputs.cpu(), rows.views.cpu())
+    return Problem(rows.shared["space"], at, labels, present, rows.seed)

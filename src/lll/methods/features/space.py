@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,11 +42,7 @@ class Transform(nn.Module):
 
     def forward(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
         """Points of length 1."""
-        return self.points(direction(features, self.power))
-
-    def points(self, directions: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
-        """The same from what `direction` gave, or from its mean over views."""
-        return F.normalize((directions - self.mean) @ self.basis, dim=1)
+        return F.normalize((direction(features, self.power) - self.mean) @ self.basis, dim=1)
 
 
 @dataclass(frozen=True)
@@ -69,42 +64,32 @@ def direction(features: Tensor, power: Tensor) -> Float[Tensor, "m d"]:
     return F.normalize(wide.sign() * wide.abs().pow(power), dim=1)
 
 
-def fit_space(features: Tensor, views: Sequence[Tensor] = ()) -> Space:
-    """The space of ``features`` [n, d]; nothing in it depends on a label.
+def fit_space(features: Float[Tensor, "n d"], views: Float[Tensor, "v m d"]) -> Space:
+    """The space of ``features``; nothing in it depends on a label.
 
-    ``views`` are features [n, d] of augmented views of the same images. What differs between
-    views of an image says nothing about its class, so directions in which they scatter are
-    made short (whitened) before the principal components are taken; without views the basis
-    is that of the principal components alone. It is made from at most `SAMPLE` rows, evenly
-    spread. Points are those of the mean of all views. Raises UserError for fewer than 2 rows,
-    and for NaN or infinity.
+    ``views`` are features of some of the images, as they are and then augmented. What differs
+    between views of an image says nothing about its class, so directions in which they scatter
+    are made short (whitened) before the principal components are taken; with ``v`` = 1 the
+    basis is that of the principal components alone. `SAMPLE` images at most are looked at.
+    Raises UserError for fewer than 2 rows, and for NaN or infinity.
     """
-    seen = (features, *views)
-    for view in seen:
-        _check(view, len(features))
+    _check(features)
     transform = Transform(features.shape[1])
-    if all(bool((view >= 0).all()) for view in seen):
+    if not bool((features < 0).any() or (views < 0).any()):
         transform.power.fill_(0.5)
-    some = torch.linspace(0, len(features) - 1, min(SAMPLE, len(features))).long()
-    sample = torch.stack([direction(view[some], transform.power) for view in seen])
-    transform.mean.copy_(sample.mean(dim=(0, 1)))
+    some = torch.linspace(0, views.shape[1] - 1, min(SAMPLE, views.shape[1])).long()
+    sample = torch.stack([direction(view[some], transform.power) for view in views])
+    transform.mean.copy_(sample[0].mean(dim=0))
     transform.basis.copy_(_basis(sample, transform.mean))
-    chunks = zip(*(torch.split(view, CHUNK) for view in seen), strict=True)
-    points = [transform.points(_mean_direction(chunk, transform.power)) for chunk in chunks]
-    return Space(transform, torch.cat(points))
-
-
-def _mean_direction(views: Sequence[Tensor], power: Tensor) -> Float[Tensor, "m d"]:
-    return torch.stack([direction(view, power) for view in views]).mean(dim=0)
+    return Space(transform, torch.cat([transform(part) for part in torch.split(features, CHUNK)]))
 
 
 def _basis(sample: Float[Tensor, "v s d"], mean: Float[Tensor, " d"]) -> Float[Tensor, "d k"]:
-    """The axes of the space, from directions of the views of some rows and their ``mean``."""
-    centred = sample.mean(dim=0) - mean
+    """The axes of the space, from directions of the views of some images and their ``mean``."""
+    centred = sample[0] - mean
     basis = _components(centred, WHITENED)
     if len(sample) > 1:
-        scatter = (sample - sample.mean(dim=0)).flatten(0, 1) @ basis
-        basis = basis @ _whitening(scatter)
+        basis = basis @ _whitening((sample - sample.mean(dim=0)).flatten(0, 1) @ basis)
         basis = basis @ _components(F.normalize(centred @ basis, dim=1), WIDTH)
     return basis[:, :WIDTH]
 
@@ -124,10 +109,12 @@ def _whitening(rows: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
     return sphering
 
 
-def _check(features: Tensor, rows: int) -> None:
-    """UserError unless ``features`` is [rows, d], two rows or more, and finite."""
-    if features.dim() != 2 or len(features) != rows or rows < 2:
-        raise UserError(f"one image is too few to learn from: there are {len(features)}")
+def _check(features: Tensor) -> None:
+    """UserError unless ``features`` [n, d] are two rows or more, and finite."""
+    if len(features) < 2:
+        raise UserError("one image is too few to learn from: add some")
     bad = int((~torch.isfinite(features)).any(dim=1).sum())
     if bad:
-        raise UserError(f"{bad} of {rows} rows of features hold NaN or infinity: encode them anew")
+        raise UserError(
+            f"{bad} of {len(features)} rows of features hold NaN or infinity: encode them anew"
+        )
