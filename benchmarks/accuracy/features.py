@@ -1,0 +1,203 @@
+"""Accuracy of learners on frozen features, by labels per class: three tables.
+
+    python benchmarks/accuracy/features.py DATA              labels per class 1 to 400
+    python benchmarks/accuracy/features.py DATA --tail 100   a long tail, 100:1
+    python benchmarks/accuracy/features.py DATA --arrival    classes 5 to 10, growing labels
+
+DATA as for `lll train`; features come from the product's own cache, or are encoded. A tenth of
+the training images, set aside by id, is validation and in no pool. By default those rows are
+scored, by which every choice is made; ``--test`` scores the test images, once all is fixed.
+Every number goes into runs/accuracy/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lll.config import RunConfig
+from lll.learn.prepare import Prepared, prepare
+from lll.methods import METHODS
+from lll.methods.method import Rows, Shape
+from lll.runs.train import data_of
+
+ROOT = Path(__file__).resolve().parents[2]
+FITTED = ("logistic", "propagate", "auto")
+BUDGETS = (1, 4, 10, 25, 100, 400)
+TAIL = 25  # labels of the largest class of a long tail
+AGES = (4, 10, 25, 60, 150, 400)  # labels of a class by the stages that it has been there
+FIRST = 5  # classes at the first stage of gradual arrival
+
+
+@dataclass(frozen=True)
+class Material:
+    """Pool and scored features [n, d], their classes [n], and views [v, m, d] of some rows."""
+
+    prepared: Prepared
+    features: Tensor
+    truth: np.ndarray
+    scored: Tensor
+    answers: np.ndarray
+
+    def rows(self, at: np.ndarray, targets: np.ndarray, shared: dict[str, Any]) -> Rows:
+        """The pool's rows ``at`` with ``targets``, as a method that fits is handed them."""
+        viewed = np.isin(self.prepared.viewed, at)
+        views = self.prepared.cached_views[:, viewed]
+        seen = torch.cat([self.features[self.prepared.viewed[viewed]][None], views])
+        classes = len(self.prepared.facts.class_names)
+        return Rows(self.features[at], seen, torch.from_numpy(targets), classes, 0, shared)
+
+
+def material(data: str, encoder: str, test: bool) -> Material:
+    """Features of ``data``; what is scored is validation, or ``test``."""
+    config = RunConfig(
+        data=data, encoder=encoder, method="auto", validation_share=0.1, validation_labels="all"
+    )
+    prepared = prepare(config, data_of(config), progress=say_progress)
+    scored = prepared.test if test else prepared.validation
+    train = prepared.train
+    return Material(prepared, train.inputs, train.truth, scored.inputs, scored.truth)
+
+
+def say_progress(done: int, total: int) -> None:
+    """A line now and then."""
+    if done % 3200 == 0:
+        sys.stderr.write(f"{done} of {total} encoded\n")
+
+
+def per_class(truth: np.ndarray, counts: list[int], draw: int) -> np.ndarray:
+    """Positions of ``counts[c]`` random rows of each class c: of more, those of fewer first."""
+    rng = np.random.default_rng([7, draw])
+    orders = [rng.permutation(np.flatnonzero(truth == c)) for c in range(len(counts))]
+    return np.concatenate([order[:k] for order, k in zip(orders, counts, strict=True)])
+
+
+def tail(classes: int, most: int, ratio: float) -> list[int]:
+    """From ``most`` down to ``most / ratio`` in even proportions, at least 1."""
+    return [max(1, round(most * ratio ** (-c / (classes - 1)))) for c in range(classes)]
+
+
+def scores_of(method: str, rows: Rows, m: Material) -> dict[str, Any]:
+    """Fit ``method`` to ``rows``; accuracy over all scored images, seconds, what auto took."""
+    how = METHODS[method]
+    options = how.options()
+    nets = how.parts(Shape(m.features.shape[1], rows.classes, 8, "relu"), options)
+    begun = time.perf_counter()
+    with torch.no_grad():
+        notes = how.fit(nets, rows, options)
+        seconds = time.perf_counter() - begun
+        told = how.answers(nets, m.scored.float())[1].numpy()
+    seen = np.isin(m.answers, rows.targets.unique().numpy())
+    right = told.argmax(axis=1)[seen] == m.answers[seen]
+    return {"accuracy": float(right.mean()), "seconds": seconds, "taken": notes.get("taken")}
+
+
+def by_budget(m: Material, draws: int) -> Iterator[dict[str, Any]]:
+    """One dictionary for each fit."""
+    everything, shared = np.arange(len(m.truth)), dict[str, Any]()
+    for labels in BUDGETS:
+        for draw in range(draws):
+            known = per_class(m.truth, [labels] * len(m.prepared.facts.class_names), draw)
+            rows = m.rows(everything, targets_of(m.truth, known), shared)
+            for method in FITTED:
+                column = f"{labels}"
+                yield {"method": method, "column": column, "draw": draw} | scores_of(
+                    method, rows, m
+                )
+
+
+def by_tail(m: Material, draws: int, ratio: float) -> Iterator[dict[str, Any]]:
+    """The same with classes of unequal size, in the pool as among the labels."""
+    classes = len(m.prepared.facts.class_names)
+    pool = np.sort(per_class(m.truth, tail(classes, len(m.truth) // classes, ratio), 99))
+    shared = dict[str, Any]()
+    for draw in range(draws):
+        known = pool[per_class(m.truth[pool], tail(classes, TAIL, ratio), draw)]
+        rows = m.rows(pool, targets_of(m.truth, known)[pool], shared)
+        for method in FITTED:
+            yield {"method": method, "column": f"{ratio:g}:1", "draw": draw} | scores_of(
+                method, rows, m
+            )
+
+
+def by_arrival(m: Material, draws: int) -> Iterator[dict[str, Any]]:
+    """Stages of 5 to 10 classes; a class has labels by how long it has been there."""
+    classes = len(m.prepared.facts.class_names)
+    shared: dict[int, dict[str, Any]] = {}
+    for draw in range(draws):
+        for count in range(FIRST, classes + 1):
+            pool = np.flatnonzero(m.truth < count)
+            known = per_class(m.truth, labels_at(count, classes), draw)
+            rows = m.rows(pool, targets_of(m.truth, known)[pool], shared.setdefault(count, {}))
+            for method in FITTED:
+                column = f"{count} classes"
+                yield {"method": method, "column": column, "draw": draw} | scores_of(
+                    method, rows, m
+                )
+
+
+def labels_at(count: int, classes: int) -> list[int]:
+    """Labels of each class when ``count`` of ``classes`` are there."""
+    return [AGES[count - max(c + 1, FIRST)] if c < count else 0 for c in range(classes)]
+
+
+def targets_of(truth: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """``truth`` [n] at the positions ``known``, -1 elsewhere."""
+    targets = np.full(len(truth), -1)
+    targets[known] = truth[known]
+    return targets
+
+
+def table(found: list[Mapping[str, Any]]) -> str:
+    """Methods by column: mean ± sd of accuracy in percent over draws, and the longest fit."""
+    columns = list(dict.fromkeys(each["column"] for each in found))
+    lines = ["| | " + " | ".join(columns) + " | s, longest |", "|---" * (len(columns) + 2) + "|"]
+    for method in dict.fromkeys(each["method"] for each in found):
+        mine = [each for each in found if each["method"] == method]
+        cells = []
+        for column in columns:
+            values = [100 * each["accuracy"] for each in mine if each["column"] == column]
+            spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+            cells.append(f"{np.mean(values):.1f} ± {spread:.1f}")
+        longest = max(each["seconds"] for each in mine)
+        lines.append(f"| `{method}` | " + " | ".join(cells) + f" | {longest:.1f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table and write every fit."""
+    parse = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parse.add_argument("data", help="as for `lll train`")
+    parse.add_argument("--encoder", default="efficientnet_lite2")
+    parse.add_argument("--draws", type=int, default=5)
+    parse.add_argument("--tail", type=float, metavar="RATIO", help="largest class over smallest")
+    parse.add_argument("--arrival", action="store_true", help="classes arrive one by one")
+    parse.add_argument("--test", action="store_true", help="score the test images")
+    given = parse.parse_args()
+    m = material(given.data, given.encoder, given.test)
+    name, fits = "budgets", by_budget(m, given.draws)
+    if given.tail:
+        name, fits = "tail", by_tail(m, given.draws, given.tail)
+    if given.arrival:
+        name, fits = "arrival", by_arrival(m, given.draws)
+    found = list(fits)
+    part = "test" if given.test else "validation"
+    out = ROOT / "runs" / "accuracy" / f"{name}-{part}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    counts = f"{len(m.truth)} pool, {len(m.answers)} {part} images, {given.draws} draws"
+    sys.stdout.write(f"{counts}\n{table(found)}\n")
+
+
+if __name__ == "__main__":
+    main()
