@@ -51,9 +51,7 @@ class Material:
 
     def rows(self, at: np.ndarray, targets: np.ndarray, shared: dict[str, Any]) -> Rows:
         """The pool's rows ``at`` with ``targets``, as a method that fits is handed them."""
-        viewed = np.isin(self.prepared.viewed, at)
-        views = self.prepared.cached_views[:, viewed]
-        seen = torch.cat([self.features[self.prepared.viewed[viewed]][None], views])
+        seen = self.prepared.seen(at)
         classes = len(self.prepared.facts.class_names)
         return Rows(self.features[at], seen, torch.from_numpy(targets), classes, 0, shared)
 

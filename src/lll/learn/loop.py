@@ -111,12 +111,9 @@ def _fit_epoch(
     at = np.sort(np.concatenate([known.labelled, known.unlabelled]))
     targets = np.full(len(at), UNLABELLED)
     targets[np.searchsorted(at, known.labelled)] = known.targets
-    assert prepared.cached_views is not None  # a method that fits learns on features
-    known_of = np.isin(prepared.viewed, at)
-    seen = prepared.train.inputs[prepared.viewed[known_of]]
     rows = MethodRows(
         inputs=prepared.train.inputs[at],
-        views=torch.cat([seen[None], prepared.cached_views[:, known_of]]),
+        views=prepared.seen(at),
         targets=torch.from_numpy(targets),
         classes=len(prepared.facts.class_names),
         seed=prepared.config.seed,

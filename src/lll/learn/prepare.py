@@ -114,6 +114,14 @@ class Prepared:
             return FeatureViews(self.cached_views, generator)
         return self.image_views(generator)
 
+    def seen(self, at: NDArray[np.intp]) -> torch.Tensor:
+        """Features [1 + v, m, d] of those rows ``at`` whose views are cached: as is, then views."""
+        if self.cached_views is None:
+            raise TypeError("a run on images has no cached views")
+        there = np.isin(self.viewed, at)
+        plain = self.train.inputs[self.viewed[there]]
+        return torch.cat([plain[None], self.cached_views[:, there]])
+
     def image_views(self, generator: torch.Generator) -> ImageViews:
         """The views of images, drawn from ``generator``."""
         c = self.config

@@ -32,15 +32,16 @@ MODEL = "discover"
 
 @dataclass(frozen=True)
 class Pool:
-    """Images to group: ``features`` [n, d] and those of ``views`` of them, ids and pixels [n].
+    """Images to group: ``features`` [n, d], ids and pixels [n], and ``views`` [v, m, d] of some.
 
-    ``targets`` [n] index ``names``, the classes that have a label, or are -1. ``folder`` is
-    where they lie and their labels are kept, if that is a folder.
+    Views are of images as they are, then augmented. ``targets`` [n] index ``names``, the
+    classes that have a label, or are -1. ``folder`` is where they lie and their labels are
+    kept, if that is a folder.
     """
 
     where: str
     features: Tensor
-    views: tuple[Tensor, ...]
+    views: Tensor
     targets: NDArray[np.int64]
     names: tuple[str, ...]
     ids: NDArray[np.str_]
@@ -89,12 +90,13 @@ def pool_of_run(run: Run, *, cache: Path | None = None, progress: Progress | Non
     known = prepared.labels.at(max(len(run.metrics) - 1, 0))
     targets = np.full(len(prepared.ids), UNLABELLED, dtype=np.int64)
     targets[known.labelled] = known.targets
-    if prepared.front is None or prepared.cached_views is None:
+    if prepared.front is None:
         encoded = encode(load_learner(run), prepared.train.inputs).encodings
-        features, views = torch.from_numpy(encoded), ()
+        features, views = torch.from_numpy(encoded), torch.from_numpy(encoded)[None]
     else:
         assert isinstance(prepared.train.inputs, Tensor)
-        features, views = prepared.train.inputs, tuple(prepared.cached_views)
+        features = prepared.train.inputs
+        views = prepared.seen(np.arange(len(features)))
     return _pool(
         str(run.path),
         (features, views),
@@ -118,9 +120,9 @@ def pool_of_data(
         )
     views, folder = config.feature_views, Path(config.data)
     found = features_of(data.train, front, views=views, cache=cache, progress=progress)
-    base, *shown = (torch.from_numpy(np.array(part)) for part in (found.base, *found.views))
+    seen = torch.from_numpy(np.stack([found.base, *found.views]))
     train = data.train
-    return _pool(config.data, (base, tuple(shown)), train.labels, data.class_names, train, folder)
+    return _pool(config.data, (seen[0], seen), train.labels, data.class_names, train, folder)
 
 
 def discover(pool: Pool, new: int | None, seed: int) -> Discovery:
@@ -179,7 +181,7 @@ def propose(pool: Pool, found: Discovery) -> int:
 
 def _pool(
     where: str,
-    features: tuple[Tensor, tuple[Tensor, ...]],
+    features: tuple[Tensor, Tensor],
     targets: NDArray[np.int64],
     names: tuple[str, ...],
     images: ImageSet,
