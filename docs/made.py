@@ -17,7 +17,8 @@ import lll.methods
 import lll.methods.features
 import lll.methods.losses
 import lll.methods.sandbox
-from lll.cli import COMMANDS, DATA_COMMANDS
+from lll.cli import COMMANDS, GROUPS
+from lll.cli.flags import with_names
 from lll.config import fields_of
 from lll.methods import METHODS
 from lll.methods.method import Method, Step, through_probe
@@ -175,9 +176,11 @@ def signature_of(what: Any) -> Iterator[str]:
 def commands_page() -> Iterator[str]:
     """What each command does; `--help` of each has its flags."""
     yield "# Commands\n\n`lll COMMAND --help` lists the flags of each.\n"
-    named = {**COMMANDS, **{f"data {name}": command for name, command in DATA_COMMANDS.items()}}
+    named = dict(COMMANDS)
+    for group, (_, commands) in GROUPS.items():
+        named |= {f"{group} {name}": command for name, command in commands.items()}
     for name, command in named.items():
-        yield f"## `lll {name}`\n\n{text_of(command)}\n"
+        yield f"## `lll {name}`\n\n{text_of(with_names(command))}\n"
 
 
 def settings_page() -> Iterator[str]:

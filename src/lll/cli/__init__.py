@@ -28,7 +28,7 @@ from lll.cli import (
     report,
     train,
 )
-from lll.cli.flags import with_config_flags
+from lll.cli.flags import with_config_flags, with_names
 from lll.cli.signals import Interrupted, interrupting
 from lll.cli.terminal import NOT_WRITTEN, complain, let_go, say_warnings, use_any_encoding
 from lll.cli.version import say_version
@@ -83,15 +83,21 @@ def build_app(asked: str | None) -> typer.Typer:
     )
     app.callback()(_lll)
     for name, command in COMMANDS.items():
-        if name == asked and hasattr(command, "takes_config"):
-            command = with_config_flags(command)
+        if name == asked:
+            command = _with_help(command)
         app.command(name)(_saying_why(command))
     for group, (about, commands) in GROUPS.items():
         inner = typer.Typer(no_args_is_help=True, help=about)
         for name, command in commands.items():
-            inner.command(name)(_saying_why(command))
+            inner.command(name)(_saying_why(_with_help(command) if group == asked else command))
         app.add_typer(inner, name=group)
     return app
+
+
+def _with_help(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with the flags and the names that tables say."""
+    command = with_names(command)
+    return with_config_flags(command) if hasattr(command, "takes_config") else command
 
 
 def _lll(

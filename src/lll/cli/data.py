@@ -6,17 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from lll.cli.flags import Cache, Json, Strict
+from lll.cli.flags import Cache, Json, Strict, names_in_help
 from lll.cli.loading import download_bar
 from lll.cli.terminal import say, say_json, say_table
 
 TITLES = {"train": "training", "validation": "validation", "test": "test"}
 
 
+@names_in_help(names="lll.data.sources:ARCHIVES")
 def fetch(
-    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")], cache: Cache = None
+    name: Annotated[str, typer.Argument(help="A name, as cifar10.")], cache: Cache = None
 ) -> None:
-    """Download a data set once, check it, and keep it for every later command."""
+    """Download a data set once, check it, and keep it for every later command.
+
+    Names: {names}.
+    """
     from lll import data
 
     with download_bar(name, quiet=False) as progress:

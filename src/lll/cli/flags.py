@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,28 @@ Source = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def names_in_help(**tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Mark a command whose help has ``{key}`` for the names in a table, as "module:TABLE".
+
+    The tables' rooms are imported when the help of the command is asked for, and not before.
+    """
+
+    def mark(command: Callable[..., Any]) -> Callable[..., Any]:
+        command.tables = tables  # type: ignore[attr-defined]
+        return command
+
+    return mark
+
+
+def with_names(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``command`` with the names of its tables, if it has any, in its help."""
+    for key, place in getattr(command, "tables", {}).items():
+        module, _, table = place.partition(":")
+        names = ", ".join(getattr(import_module(module), table))
+        command.__doc__ = str(command.__doc__).replace(f"{{{key}}}", names)
+    return command
 
 
 def takes_config(command: Callable[..., Any]) -> Callable[..., Any]:

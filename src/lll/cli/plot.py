@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from lll.cli.flags import Cache, RunFolder
+from lll.cli.flags import Cache, RunFolder, names_in_help
 from lll.cli.loading import load_with_bar
 from lll.cli.terminal import say
 
 
+@names_in_help(pictures="lll.show.pictures:PICTURES")
 def plot(
     run: RunFolder,
     only: Annotated[
@@ -23,8 +24,7 @@ def plot(
 ) -> None:
     """Draw a run into RUN/pictures, as PNG and SVG, and print the files.
 
-    Pictures: learning, accuracy-labels, schedule, confusion, umap, pca-2d, pca-3d, nearest,
-    views, seconds. An unfinished run shows what it has.
+    Pictures: {pictures}. An unfinished run shows what it has.
     """
     from lll.runs import load_run
     from lll.show import pictures

@@ -15,6 +15,7 @@ from lll.cli.flags import (
     RunFolder,
     Source,
     Strict,
+    names_in_help,
     read_config,
     takes_config,
 )
@@ -33,6 +34,7 @@ Tensorboard = Annotated[
 
 
 @takes_config
+@names_in_help(rules="lll.labels.schedule:RULES")
 def train(
     source: Source = None,
     *,
@@ -57,7 +59,7 @@ def train(
     """Train a classifier on DATA. Every setting is a flag, or a key of that name in CONFIG.toml.
 
     Ranges are written low:high, as in --classes 8:10 or --labels 0.01:0.9; a rule may follow,
-    as in 0.01:0.9:linear (epoch, fraction, decay, linear, cosine, step); --labels 4/class
+    as in 0.01:0.9:linear ({rules}); --labels 4/class
     counts per class; 0=5,10=8 lists epoch=value. Defaults depend on the method and the data.
     """
     config = read_config(source, flags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,7 @@ from lll.config.values import (
 )
 from lll.errors import UserError, lookup, nearest
 from lll.methods import METHODS
-from lll.methods.method import Method, MethodOptions
+from lll.methods.method import Method, MethodOptions, Names
 from lll.nets.encoders import CUSTOM_ENCODER, ENCODERS, find_encoder
 
 DATA_PRESETS: dict[str, dict[str, Any]] = {
@@ -86,7 +86,7 @@ class RunConfig(BaseModel):
         "Data", 0.2, description="share for test where the data has no test split"
     )
 
-    method: str = _field("Method", "gradual", description="how to learn: {methods}")
+    method: Annotated[str, Names(METHODS)] = _field("Method", "gradual", description="how to learn")
     epochs: Count = _field("Method", 20, le=MOST_EPOCHS, description="passes over the images")
     batch_size: Count = _field("Method", 525, description="images per step, with and without label")
     labelled_batch_size: Count | None = _field(
@@ -134,7 +134,9 @@ class RunConfig(BaseModel):
         description="validate on as many labels as the run knows, or on all of them",
     )
 
-    encoder: str = _field("Encoder", "convnet", description="{encoders} or timm:NAME")
+    encoder: Annotated[str, Names(ENCODERS)] = _field(
+        "Encoder", "convnet", description="timm:NAME, or one of"
+    )
     weights: Text | None = _field(
         "Encoder", None, description="file of weights in place of the encoder's own"
     )
@@ -291,19 +293,23 @@ class About:
 
 def fields_of(method: str | None = None) -> dict[str, About]:
     """Every setting by name: those of all runs, and the options of ``method``, or of all."""
-    names = {"methods": ", ".join(METHODS), "encoders": ", ".join(ENCODERS)}
     by_method = {key for how in METHODS.values() for key in how.defaults({})}
     about = {}
     for name, field in RunConfig.model_fields.items():
         if name != "options":
-            text = str(field.description).format(**names)
             default = None if field.is_required() else field.default
-            about[name] = About(_group(field), text, default, name in by_method)
+            about[name] = About(_group(field), _help(field), default, name in by_method)
     for owner in METHODS if method is None else [method]:
         for name, field in METHODS[owner].options.model_fields.items():
             group = "Options of " + ", ".join(_owners()[name])
-            about[name] = About(group, str(field.description), field.default, name in by_method)
+            about[name] = About(group, _help(field), field.default, name in by_method)
     return about
+
+
+def _help(field: FieldInfo) -> str:
+    """The field's description, and the names that it may have."""
+    tables = (mark.table for mark in field.metadata if isinstance(mark, Names))
+    return ": ".join([str(field.description), *(", ".join(table) for table in tables)])
 
 
 def _group(field: FieldInfo) -> str:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import nn
 
+from lll.errors import lookup
 from lll.methods.batch import Batch
 from lll.methods.classify import probe
 from lll.methods.losses.contrast import CONTRASTS
-from lll.methods.method import Losses, MethodOptions, Nets, Shape, Step
+from lll.methods.method import Losses, MethodOptions, Names, Nets, Shape, Step
 from lll.nets import activation_named, projection_head
 
 
 class ContrastOptions(MethodOptions):
     """Options of the methods that contrast views."""
 
-    contrast: Literal["info_nce", "nt_xent"] = Field(
-        "info_nce", description="info_nce (cross-view negatives) or nt_xent (2N negatives)"
+    contrast: Annotated[str, Names(CONTRASTS)] = Field(
+        "info_nce", description="the contrastive loss (nt_xent takes negatives of both views)"
     )
     temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
+
+    @field_validator("contrast")
+    @classmethod
+    def _known_contrast(cls, name: str) -> str:
+        lookup(CONTRASTS, name, "contrast")
+        return name
 
 
 def parts(shape: Shape, options: MethodOptions) -> dict[str, nn.Module]:

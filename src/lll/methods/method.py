@@ -23,6 +23,16 @@ class MethodOptions(BaseModel):
 
 
 @dataclass(frozen=True)
+class Names:
+    """Marks a setting that is one of the names in ``table``; help texts list those there are.
+
+    As in ``rule: Annotated[str, Names(RULES)]``.
+    """
+
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Losses:
     """What a step hands back: ``values`` [k], one optimizer update each, and ``figures``.
 

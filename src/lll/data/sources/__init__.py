@@ -35,6 +35,7 @@ SOURCES: Mapping[str, Archive | Callable[[Options], DataSet]] = {
     "cifar100": CIFAR100,
     "digits": load_digits,
 }
+ARCHIVES = [name for name, source in SOURCES.items() if isinstance(source, Archive)]
 
 
 def _load_folder(path: Path, options: Options) -> DataSet:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -22,30 +22,12 @@ from lll.methods import contrast
 from lll.methods.batch import Batch
 from lll.methods.classify import CLASSIFY
 from lll.methods.contrast import CONTRAST, ContrastOptions
-from lll.methods.method import Losses, Method, Nets, Shape, Stages, Step
+from lll.methods.method import Losses, Method, Names, Nets, Shape, Stages, Step
 from lll.methods.sandbox.meta_distance import meta_distance
 from lll.methods.sandbox.meta_reclassify import meta_reclassify
 from lll.methods.sandbox.reclassify import reclassify_per_class, reclassify_weighted
 from lll.methods.sandbox.soft_lookup import soft_lookup
 from lll.nets import LinearProbe
-
-
-class SandboxOptions(ContrastOptions):
-    """Options of ``sandbox``."""
-
-    rule: str = Field("reclassify_weighted", description="the extra encoder step")
-    similarity: Literal["dot", "inverse_distance"] = Field(
-        "dot", description="dot or inverse_distance, in the reclassify rules"
-    )
-    direction: Literal["attract", "repel"] = Field(
-        "attract", description="attract or repel, in the meta_distance rule"
-    )
-
-    @field_validator("rule")
-    @classmethod
-    def _known(cls, rule: str) -> str:
-        lookup(RULES, rule, "rule")
-        return rule
 
 
 @dataclass(frozen=True)
@@ -87,6 +69,26 @@ RULES: dict[str, Rule] = {
     ),
     "meta_distance": Rule(lambda r: meta_distance(r.unlabelled, r.labelled, r.options.direction)),
 }
+
+
+class SandboxOptions(ContrastOptions):
+    """Options of ``sandbox``."""
+
+    rule: Annotated[str, Names(RULES)] = Field(
+        "reclassify_weighted", description="the extra encoder step"
+    )
+    similarity: Literal["dot", "inverse_distance"] = Field(
+        "dot", description="dot or inverse_distance, in the reclassify rules"
+    )
+    direction: Literal["attract", "repel"] = Field(
+        "attract", description="attract or repel, in the meta_distance rule"
+    )
+
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str) -> str:
+        lookup(RULES, rule, "rule")
+        return rule
 
 
 def apply_rule(nets: Nets, batch: Batch, options: SandboxOptions) -> Losses | None:
