@@ -394,7 +394,7 @@ def test_data_is_missing():
         ("flip", "often", "valid number"),
         ("activation", "gelu", "'relu' or 'leaky_relu'"),
         ("unlabelled_pool", "some", "'represented' or 'all'"),
-        ("contrast", "clip", "'info_nce' or 'nt_xent'"),
+        ("contrast", "clip", "info_nce, nt_xent"),
         ("epochs", 0, "greater than or equal to 1"),
         ("epochs", -1, "greater than or equal to 1"),
         ("batch_size", 0, "greater than or equal to 1"),

@@ -1,4 +1,4 @@
-"""A sandbox rule is one function and one table line: this file is one, with the line in a fixture."""
+"""A sandbox rule is one function and one table line: here are both, the line in a fixture."""
 
 import pytest
 import torch
@@ -30,5 +30,5 @@ def test_it_trains_under_its_name_and_is_in_the_help(tmp_path):
     assert run.metrics[-1]["to_mean_loss"] > 0
     assert config.title == "sandbox (to_mean)"
     assert "to_mean" in fields_of("sandbox")["rule"].help
-    with pytest.raises(UserError, match="rule.*to_mean"):
+    with pytest.raises(UserError, match=r"rule.*to_mean"):
         tiny_config(method="sandbox", rule="to_men")

@@ -18,10 +18,13 @@ def draw_margins(material):
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(PICTURES, "margins", draw_margins)
-    for name in [name for name in PICTURES if name != "margins"]:
-        monkeypatch.delitem(PICTURES, name)  # the others take seconds each
+def registered():
+    others = dict(PICTURES)
+    PICTURES.clear()  # the others take seconds each
+    PICTURES["margins"] = draw_margins
+    yield
+    PICTURES.clear()
+    PICTURES.update(others)
 
 
 def test_it_is_plotted_reported_and_in_the_help(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.processes import in_process
 from tests.tiny import tiny_config, tiny_data
 
 from lll import DataSet, UserError, train
@@ -171,7 +172,5 @@ def test_umap_keeps_classes_together_and_repeats():
 
 
 def test_help_names_every_picture():
-    from lll.cli.plot import plot as command
-
-    words = command.__doc__.replace(",", " ").replace(".", " ").split()
+    words = in_process("plot", "--help").out.replace(",", " ").replace(".", " ").split()
     assert set(PICTURES) <= set(words)

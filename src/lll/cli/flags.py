@@ -49,11 +49,16 @@ def names_in_help(**tables: str) -> Callable[[Callable[..., Any]], Callable[...,
 
 def with_names(command: Callable[..., Any]) -> Callable[..., Any]:
     """``command`` with the names of its tables, if it has any, in its help."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **given: Any) -> Any:
+        return command(*args, **given)
+
     for key, place in getattr(command, "tables", {}).items():
         module, _, table = place.partition(":")
         names = ", ".join(getattr(import_module(module), table))
-        command.__doc__ = str(command.__doc__).replace(f"{{{key}}}", names)
-    return command
+        run.__doc__ = str(run.__doc__).replace(f"{{{key}}}", names)
+    return run
 
 
 def takes_config(command: Callable[..., Any]) -> Callable[..., Any]:
