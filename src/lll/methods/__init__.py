@@ -5,6 +5,7 @@ from __future__ import annotations
 from lll.methods import (
     auto,
     baseline,
+    distil,
     finetune,
     fixmatch,
     freematch,
@@ -29,4 +30,5 @@ METHODS: dict[str, Method] = {
     "fixmatch": fixmatch.METHOD,
     "freematch": freematch.METHOD,
     "softmatch": softmatch.METHOD,
+    "novel": distil.METHOD,
 }

@@ -66,13 +66,14 @@ def answers(nets: Nets, inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Seven unlabelled images for each labelled one, in each minibatch, and RandAugment."""
+    """Seven unlabelled images for each labelled one, RandAugment, and one rate for all parts."""
     size = str(given.get("batch_size", 512))
     labelled = max(1, int(size) // (MU + 1)) if size.isdecimal() else 64
     return {
         "batch_size": 512,
         "labelled_batch_size": labelled,
         "strong_view": "randaugment",
+        "probe_rate": 1e-3,
     }
 
 

@@ -16,11 +16,12 @@ from lll.nets.encoders import (
     encoding_width,
     evaluating,
 )
-from lll.nets.heads import LinearProbe, feature_head, projection_head
+from lll.nets.heads import CosineProbe, LinearProbe, feature_head, projection_head
 
 __all__ = [
     "ACTIVATIONS",
     "ENCODERS",
+    "CosineProbe",
     "LinearProbe",
     "activation_named",
     "build_encoder",

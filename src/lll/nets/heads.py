@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 def projection_head(
@@ -42,8 +43,25 @@ class LinearProbe(nn.Linear):
         """
         if classes <= self.out_features:
             return
-        fresh = nn.Linear(self.in_features, classes, device=self.weight.device)
+        has_bias = self.bias is not None
+        fresh = nn.Linear(self.in_features, classes, bias=has_bias, device=self.weight.device)
         with torch.no_grad():
-            fresh.weight[: self.out_features] = self.weight
-            fresh.bias[: self.out_features] = self.bias
+            for new, old in zip(fresh.parameters(), self.parameters(), strict=True):
+                new[: self.out_features] = old
         self.weight, self.bias, self.out_features = fresh.weight, fresh.bias, classes
+
+
+class CosineProbe(LinearProbe):
+    """Encodings [n, features] to the cosines with one direction per class, over ``temperature``.
+
+    Source: Gidaris & Komodakis 2018 (arXiv:1804.09458, section 3.2).
+    """
+
+    def __init__(self, features: int, classes: int, temperature: float) -> None:
+        super().__init__(features, classes, bias=False)
+        self.temperature = temperature
+
+    def forward(self, encodings: Tensor) -> Tensor:
+        """Logits [n, classes]."""
+        cosines = F.linear(F.normalize(encodings, dim=1), F.normalize(self.weight, dim=1))
+        return cosines / self.temperature
