@@ -1,5 +1,6 @@
 """`lll embed` and `lll export`: what they write is what the run gives."""
 
+import ast
 import json
 
 import numpy as np
@@ -169,6 +170,7 @@ def test_the_file_says_how_it_is_used(run, exported, monkeypatch):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     told = session.get_modelmeta().custom_metadata_map
     assert json.loads(told["class_names"]) == list(run.data.class_names)
+    assert ast.literal_eval(told["names"]) == dict(enumerate(run.data.class_names))
     assert told["image_size"] == "32"
     first, *note = ended.out.splitlines()
     assert first.startswith(f"written to {path}: onnxruntime is within ")

@@ -1,11 +1,12 @@
 """Runs on the features of a frozen pretrained encoder, on drawn photos, from end to end."""
 
 import csv
+import pickle
 
 import numpy as np
 import pytest
 import torch
-from tests.photos import write_photos
+from tests.photos import KINDS, draw_photo, write_photos
 from tests.processes import in_process
 
 from lll import GradualClassifier, RunConfig, UserError, Watch, load_run, resume, train
@@ -156,11 +157,36 @@ def test_embed_finds_the_features_of_small_images_that_train_kept(tmp_path, enco
     assert encoded == []
 
 
-def test_the_estimator_learns_on_features_too():
-    from tests.photos import KINDS, draw_photo
+def drawn(seeds, kinds=KINDS, side=96):
+    images = [np.asarray(draw_photo(kind, seed, (side, side))) for kind in kinds for seed in seeds]
+    return np.stack(images), np.repeat(list(kinds), len(seeds))
 
-    images = [np.asarray(draw_photo(k, s, (96, 96))) for k in KINDS for s in range(4)]
-    y = np.repeat(np.arange(len(KINDS)), 4)
-    model = GradualClassifier(method="logistic", random_state=0, **SMALL)
-    model.fit(np.stack(images), y)
-    assert model.score(np.stack(images), y) > 0.9
+
+@pytest.mark.parametrize("method", ["logistic", "auto", "gradual"])
+@pytest.mark.parametrize("side", [96, 48])  # of the images; the encoder's is 64
+def test_the_estimator_learns_on_features_that_are_kept(method, side, encoded):
+    images, y = drawn(range(side, side + 6), side=side)
+    batches = {"batch_size": 16, "epochs": 8} if method == "gradual" else {}
+    model = GradualClassifier(method=method, random_state=0, **batches, **SMALL)
+    known = np.where(np.arange(len(y)) % 3, y, "")
+    model.fit(images, known)
+    assert model.history_[-1]["labels_known"] == (known != "").sum()
+    assert model.score(images, y) > 0.7
+    encoded.clear()
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(images), model.predict_proba(images))
+    model.transform(images)
+    assert encoded == []
+
+
+@pytest.mark.parametrize("method", ["logistic", "auto"])
+def test_the_estimator_takes_new_classes_on_features(method, encoded):
+    first, y = drawn(range(200, 204), ("ball", "star"))
+    more, z = drawn(range(200, 204), ("ladder", "ring"))
+    model = GradualClassifier(method=method, random_state=0, **SMALL)
+    model.partial_fit(first, y)
+    encoded.clear()
+    model.partial_fit(more, z)
+    assert sum(encoded) <= 2 * len(more)  # once, and in one view
+    assert model.classes_.tolist() == sorted(KINDS)
+    assert model.score(np.concatenate([first, more]), np.concatenate([y, z])) > 0.9

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from lll.config import RunConfig, fields_of
+from lll.data.assemble import row_ids
 from lll.data.decoding import resize_all
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError, nearest
@@ -41,7 +42,7 @@ from lll.learn.device import pick_device
 from lll.learn.loop import Progress, Watch, learn
 from lll.learn.prepare import prepare
 from lll.nets.encoders import CUSTOM_ENCODER
-from lll.runs.predict import Encoded, encode
+from lll.runs.predict import Encoded, encode_images
 from lll.runs.train import begin
 from lll.seeding import derive
 
@@ -57,7 +58,9 @@ class GradualClassifier(
     ``X`` holds images [n, h, w], [n, h, w, 1] or [n, h, w, 3], or rows [n, features] of
     their values; uint8, floats in [0, 1], or any numbers with ``pixel_range``. ``y`` [n]
     holds whole numbers with -1 for unlabelled, or strings with "" (or None). Every label
-    given in `fit` is known by the last epoch. Nothing is printed and nothing is written.
+    given in `fit` is known by the last epoch. Nothing is printed, and nothing is written but
+    the features of a frozen pretrained encoder, which are kept in the cache folder, so that an
+    image passes the encoder once.
 
     Parameters
     ----------
@@ -276,19 +279,25 @@ class GradualClassifier(
         pixels = to_uint8(rows, self.pixel_range_, clip=self.pixel_range == "fit")
         pixels = pixels.reshape(len(rows), *self.image_shape_)
         rgb = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
-        side = config.image_size if old is None else old.seen.images.shape[1]
+        side = old.seen.images.shape[1] if old else self._side(config)
         # A copy: what is kept must not change when the caller's array does.
         return resize_all(np.array(rgb, order="C"), side, config.resize)
 
+    def _side(self, config: RunConfig) -> int:
+        """The side that images are kept at; a frozen encoder makes small ones larger itself."""
+        sides = self.image_shape_[:2] if config.freeze else ()
+        return int(min([config.image_size, *sides]))
+
     def _encode(self, X: ArrayLike) -> Encoded:
         check_is_fitted(self, "classes_")
-        images = torch.from_numpy(self._images(X, self.learnt_, self.learnt_.learner.config))
+        images = self._images(X, self.learnt_, self.learnt_.learner.config)
         device, learner = pick_device(self.device), self.learnt_.learner
         if device.type != "cpu":
             # What is kept stays on the host, so that it can be unpickled anywhere.
             learner = copy.deepcopy(learner)
             learner.place(device)
-        return encode(learner, images.to(device))
+        labels = np.full(len(images), UNLABELLED)
+        return encode_images(learner, ImageSet(images, labels, row_ids("X", len(images))))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

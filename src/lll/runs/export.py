@@ -222,7 +222,8 @@ def export_onnx(
     """Write the network of ``run`` as ONNX, and compare it in onnxruntime with torch.
 
     Input ``images``, float32 [n, 3, s, s] in [0, 1]; outputs as `Network` has them, in any
-    number n. The metadata hold ``class_names`` (JSON), ``image_size`` and ``usage``.
+    number n. The metadata hold ``class_names`` (JSON), ``image_size``, ``usage``, and ``names``
+    as YOLO's tools read them: a dictionary in Python's words.
     ``checkpoint`` and ``encoder`` as in `lll.runs.predict.load_learner`. The largest difference
     from torch; None if onnxruntime is not installed. Raises UserError without the onnx
     extra, for an encoder that cannot be exported, and for a difference above ``TOLERANCE``,
@@ -240,6 +241,7 @@ def export_onnx(
         model,
         {
             "class_names": json.dumps(run.data.class_names),
+            "names": repr(dict(enumerate(run.data.class_names))),
             "image_size": str(run.config.image_size),
             "usage": "\n".join(usage(run, path)),
         },
