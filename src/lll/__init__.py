@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lll.estimator import GradualClassifier
     from lll.learn.loop import Watch
     from lll.runs import Run, load_run
+    from lll.runs.predictor import Predictor
     from lll.runs.resume import resume, train_or_resume
     from lll.runs.train import RunStopped, train
 
@@ -25,6 +26,7 @@ __all__ = [
     "DataSet",
     "GradualClassifier",
     "ImageSet",
+    "Predictor",
     "Run",
     "RunConfig",
     "RunStopped",
@@ -41,6 +43,7 @@ _HOME = {
     "DataSet": "lll.data.imageset",
     "GradualClassifier": "lll.estimator",
     "ImageSet": "lll.data.imageset",
+    "Predictor": "lll.runs.predictor",
     "Run": "lll.runs",
     "RunConfig": "lll.config",
     "RunStopped": "lll.runs.train",

@@ -78,7 +78,7 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
                 raise UnreadableError(f"{pixels} pixels, more than {MAX_PIXELS}")
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 size; twice the target loses nothing.
             image.draft(None, (2 * size, 2 * size))
-            return np.asarray(_square(_rgb(upright(image)), size, resize))
+            return pixels_of(image, size, resize)
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -91,6 +91,11 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
             raise UnreadableError("not enough memory to decode it", passing=True) from error
         reason = str(error) or type(error).__name__
         raise UnreadableError(f"damaged image: {reason}") from error
+
+
+def pixels_of(image: Image.Image, size: int, resize: str = "squash") -> NDArray[np.uint8]:
+    """An open image as `decode` gives it; UnreadableError for pixels without a fixed range."""
+    return np.asarray(_square(_rgb(upright(image)), size, resize))
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -35,6 +35,7 @@ from lll.learn.learner import Learner
 from lll.metrics.points import check_finite
 from lll.nets import build_encoder
 from lll.nets.frozen import Frozen
+from lll.runs.card import card
 from lll.runs.files import write_whole
 from lll.runs.predict import encode_images, load_learner
 from lll.runs.record import Run
@@ -222,8 +223,8 @@ def export_onnx(
     """Write the network of ``run`` as ONNX, and compare it in onnxruntime with torch.
 
     Input ``images``, float32 [n, 3, s, s] in [0, 1]; outputs as `Network` has them, in any
-    number n. The metadata hold ``class_names`` (JSON), ``image_size``, ``usage``, and ``names``
-    as YOLO's tools read them: a dictionary in Python's words.
+    number n. The metadata hold ``class_names`` (JSON), ``image_size``, ``usage``, ``model_card``,
+    and ``names`` as YOLO's tools read them: a dictionary in Python's words.
     ``checkpoint`` and ``encoder`` as in `lll.runs.predict.load_learner`. The largest difference
     from torch; None if onnxruntime is not installed. Raises UserError without the onnx
     extra, for an encoder that cannot be exported, and for a difference above ``TOLERANCE``,
@@ -244,6 +245,7 @@ def export_onnx(
             "names": repr(dict(enumerate(run.data.class_names))),
             "image_size": str(run.config.image_size),
             "usage": "\n".join(usage(run, path)),
+            "model_card": card(run),
         },
     )
     content = model.SerializeToString()

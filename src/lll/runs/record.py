@@ -5,6 +5,7 @@ data.json         class names, sizes and fingerprint of the data it was trained 
 metrics.jsonl     one line per epoch; the same bytes for the same configuration
 timings.jsonl     seconds per epoch, kept apart because they never repeat
 labels.csv        every label event: id, label, epoch, origin, time (if somebody gave it)
+README.md         the model card, once the run is finished (see `lll.runs.card`)
 checkpoints/      weights and state (see `lll.runs.checkpoint`)
 pictures/
 """
