@@ -22,6 +22,7 @@ from lll.cli import (
     encoders,
     evaluate,
     export,
+    hub,
     labels,
     plot,
     predict,
@@ -47,6 +48,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "embed": embed.embed,
     "encoders": encoders.encoders,
     "export": export.export,
+    "push": hub.push,
+    "pull": hub.pull,
     "compare": compare.compare,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {

@@ -2,7 +2,7 @@
 
     checkpoints/epoch-0003/weights.safetensors   every module's weights
     checkpoints/epoch-0003/state.pt              optimizers and position, plain types only
-    checkpoints/epoch-0003/checksums.json        SHA-256 of both
+    checkpoints/epoch-0003/checksums.json        SHA-256 of both; a run that was pulled has no state
     checkpoints/latest, checkpoints/chosen       names of checkpoints, replaced whole
 
 ``epoch-0003`` is the state after three epochs, ``epoch-0003-step-0012`` after twelve steps
@@ -31,7 +31,7 @@ from lll.runs.state import (
     weights_from,
 )
 
-_WEIGHTS, _STATE, _SUMS = "weights.safetensors", "state.pt", "checksums.json"
+WEIGHTS, STATE, SUMS = "weights.safetensors", "state.pt", "checksums.json"
 POINTERS = ("latest", "chosen")
 
 
@@ -43,7 +43,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, *, chosen: bool = False) 
     leaves the earlier checkpoints as they were.
     """
     position = checkpoint.position
-    same = _named(run / "checkpoints").get("latest") == str(position)
+    same = named_in(run / "checkpoints").get("latest") == str(position)
     whole = None if same else write_checkpoint(run, checkpoint)  # same: unchanged since read
     return publish(run, whole, position, chosen=chosen)
 
@@ -51,9 +51,9 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, *, chosen: bool = False) 
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     """Write ``checkpoint`` whole, under a temporary name that is for `publish`."""
     folder = run / "checkpoints"
-    contents = {_WEIGHTS: weight_bytes(checkpoint.weights), _STATE: state_bytes(checkpoint)}
+    contents = {WEIGHTS: weight_bytes(checkpoint.weights), STATE: state_bytes(checkpoint)}
     sums = {part: _sum(content) for part, content in contents.items()}
-    contents[_SUMS] = json.dumps(sums, indent=1).encode()
+    contents[SUMS] = json.dumps(sums, indent=1).encode()
     temporary = folder / f".{checkpoint.position}.{os.getpid()}.tmp"
     with says_when_full(folder):
         try:
@@ -77,7 +77,7 @@ def publish(run: Path, whole: Path | None, position: Position, *, chosen: bool =
     """
     folder, name = run / "checkpoints", str(position)
     if whole is not None:
-        if _named(folder).get("chosen") == name:
+        if named_in(folder).get("chosen") == name:
             (folder / "chosen").unlink()  # before what it names is replaced
         with says_when_full(folder):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -93,7 +93,7 @@ def publish(run: Path, whole: Path | None, position: Position, *, chosen: bool =
 def go_back(run: Path, position: Position) -> None:
     """Make the checkpoint at ``position`` the latest; those of later ones stay until `publish`."""
     folder = run / "checkpoints"
-    named = _named(folder)
+    named = named_in(folder)
     if named.get("latest") != str(position):
         write_durably(folder / "latest", f"{position}\n".encode())
     chosen = Position.of(named.get("chosen", ""))
@@ -110,12 +110,14 @@ def load_checkpoint(run: Path, which: str = "latest") -> Checkpoint | None:
     home = _home(run, which)
     if home is None:
         return None
-    part = _SUMS
+    part = SUMS
     try:
         sums = json.loads((home / part).read_text(encoding="utf-8"))
-        part = _WEIGHTS
+        part = WEIGHTS
         weights = weights_from(_summed(home / part, sums))
-        part = _STATE
+        if STATE not in sums:  # as `lll pull` leaves it
+            return Checkpoint(_position(home), config={}, weights=weights, optimizers={})
+        part = STATE
         checkpoint = checkpoint_from(_summed(home / part, sums), weights)
         if str(checkpoint.position) != home.name:
             raise NotACheckpointError(f"it is {checkpoint.position}")
@@ -125,6 +127,12 @@ def load_checkpoint(run: Path, which: str = "latest") -> Checkpoint | None:
             f"{home / part}: corrupt checkpoint ({reason}): {_remedy(home.parent, but=home.name)}"
         ) from None
     return checkpoint
+
+
+def _position(home: Path) -> Position:
+    position = Position.of(home.name)
+    assert position is not None  # as `_home` has seen
+    return position
 
 
 def _summed(part: Path, sums: Any) -> bytes:
@@ -139,7 +147,7 @@ def _home(run: Path, which: str) -> Path | None:
     """The folder of the checkpoint that ``which`` means; None if there is none yet."""
     folder = run / "checkpoints"
     if which in POINTERS:
-        named = _named(folder).get(which)
+        named = named_in(folder).get(which)
         if named is None:
             return None
         if Position.of(named) is None:
@@ -164,7 +172,7 @@ def _remedy(folder: Path, but: str = "") -> str:
     )
 
 
-def _named(folder: Path) -> dict[str, str]:
+def named_in(folder: Path) -> dict[str, str]:
     """What `latest` and `chosen` name, where they are there."""
     pointers = {name: folder / name for name in POINTERS}
     return {
@@ -184,7 +192,7 @@ def _drop_others(folder: Path, now: Position) -> None:
     """Remove what nothing names, but for the last two up to ``now``, and stale temporary ones."""
     everything = _positions(folder)
     kept = [str(position) for position in everything if position <= now][-2:]
-    for name in set(map(str, everything)) - {*kept, *_named(folder).values()}:
+    for name in set(map(str, everything)) - {*kept, *named_in(folder).values()}:
         shutil.rmtree(folder / name, ignore_errors=True)
     for stale in folder.glob(".*.tmp"):
         shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink()

@@ -84,8 +84,7 @@ class Predictor:
         if isinstance(cell, Mapping):
             cell = cell.get("bytes") or cell.get("path")
         if isinstance(cell, str | Path):
-            ((_, reader),) = image_files(cell)
-            cell = read_one(reader)
+            cell = read_one(image_files(cell)[0][1])
         if cell is None:
             return UnreadableError("there is no image")
         if isinstance(cell, bytes | UnreadableError):

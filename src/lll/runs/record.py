@@ -148,7 +148,9 @@ def load_run(path: str | Path) -> Run:
 
 
 def check_same_config(run: Run, saved: dict[str, Any]) -> None:
-    """UserError if the checkpoint's configuration ``saved`` is not the run's."""
+    """UserError if the checkpoint's configuration ``saved`` is not the run's, where it has one."""
+    if not saved:
+        return
     free = ("data", "device", "precision")  # a run may go on elsewhere; data have a fingerprint
     ours, theirs = run.config.to_dict(), RunConfig.recorded(saved).to_dict()
     fields = [field for field in differing(ours, theirs) if field not in free]

@@ -53,7 +53,7 @@ def resume(
         run = writer.run if writer else load_run(path)
         saved = load_checkpoint(run.path, checkpoint)
         if saved is not None:
-            check_same_config(run, saved.config)
+            check_can_go_on(run, saved)
         elif checkpoint != "latest" or run.metrics or run.config.from_run is not None:
             # A run that ended before its first checkpoint begins again; others would lose much.
             raise UserError(
@@ -82,6 +82,16 @@ def resume(
             run = writer.go_on_from(progress.position)
         run = agreed(ranks, run if writer else None)
         return carry_on(prepared, learner, progress, run, writer, watch, told=told)
+
+
+def check_can_go_on(run: Run, saved: Checkpoint) -> None:
+    """UserError if ``saved`` is of another configuration, or has weights only."""
+    if not saved.config:
+        raise UserError(
+            f"{run.path}: was pulled without the state to go on from: begin a new run with "
+            f"`lll train --from {run.path}`"
+        )
+    check_same_config(run, saved.config)
 
 
 def train_or_resume(
