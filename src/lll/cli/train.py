@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from lll.config import RunConfig
 
 Tensorboard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write TensorBoard event files into the run.")
+    bool, typer.Option("--tensorboard", help="As --track tensorboard: event files in the run.")
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Record the figures with tensorboard, trackio, mlflow or wandb too (repeat for more).",
+    ),
 ]
 
 
@@ -53,6 +60,7 @@ def train(
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: Json = False,
+    track: Track = None,
     tensorboard: Tensorboard = False,
     **flags: str | None,
 ) -> None:
@@ -74,14 +82,14 @@ def train(
     if resume_if_exists and overwrite:
         raise UserError("give --resume-if-exists or --overwrite, not both")
     if resume_if_exists and earlier_run(config, out) is not None:
-        resume(out, cache=cache, quiet=quiet, as_json=as_json, tensorboard=tensorboard)
+        resume(out, cache=cache, quiet=quiet, as_json=as_json, track=track, tensorboard=tensorboard)
         return
     overwrite = overwrite or resume_if_exists
     with joined(os.environ, backend_of(config.device)) as ranks:
         if training.writes(ranks):
             check_out(out, overwrite=overwrite)
         data = load_in_turn(config, ranks, cache=cache, strict=strict, quiet=quiet or as_json)
-        with watching(quiet, as_json, ranks, tensorboard=tensorboard) as watch:
+        with watching(quiet, as_json, ranks, trackers=_trackers(track, tensorboard)) as watch:
             run = training.train(
                 config,
                 out,
@@ -103,6 +111,7 @@ def resume(
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: Json = False,
+    track: Track = None,
     tensorboard: Tensorboard = False,
 ) -> None:
     """Go on with a run that was stopped, from its latest checkpoint to the same end."""
@@ -120,7 +129,7 @@ def resume(
     config = loaded.config
     with joined(os.environ, backend_of(config.device)) as ranks:
         data = load_in_turn(config, ranks, cache=cache, quiet=quiet or as_json)
-        with watching(quiet, as_json, ranks, tensorboard=tensorboard) as watch:
+        with watching(quiet, as_json, ranks, trackers=_trackers(track, tensorboard)) as watch:
             finished = resuming.resume(
                 run, data=data, checkpoint=checkpoint, watch=watch, ranks=ranks, cache=cache
             )
@@ -137,6 +146,7 @@ def schedule(
     ] = None,
     cache: Cache = None,
     as_json: Json = False,
+    track: Track = None,
     tensorboard: Tensorboard = False,
     **flags: str | None,
 ) -> None:
@@ -162,6 +172,10 @@ def schedule(
     if picture is not None:
         save_as(draw_schedule(rows), picture)
         say(f"drawn into {picture}", err=as_json)
+
+
+def _trackers(track: list[str] | None, tensorboard: bool) -> list[str]:
+    return [*(track or ()), *(["tensorboard"] if tensorboard else ())]
 
 
 def _default_name(config: RunConfig) -> str:

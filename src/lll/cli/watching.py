@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from types import FrameType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watching(
-    quiet: bool, as_json: bool, ranks: Ranks, *, tensorboard: bool = False
+    quiet: bool, as_json: bool, ranks: Ranks, *, trackers: Sequence[str] = ()
 ) -> Iterator[Watch]:
     """Shows how a run trains, and turns `stop_signals` into a saved stop.
 
@@ -34,7 +34,7 @@ def watching(
     is raised at its end.
     """
     from lll.runs.train import RunStopped
-    from lll.show.tensorboard import with_tensorboard
+    from lll.show.trackers import tracked
 
     received: list[int] = []
 
@@ -45,9 +45,11 @@ def watching(
     failures: list[Exception] = []
     try:
         tells = ranks.rank == 0
-        with _display(quiet or not tells, as_json and tells, lambda: bool(received)) as watch:
-            watch = with_tensorboard(watch) if tensorboard else watch
-            yield _unfailing(watch, failures)
+        with (
+            _display(quiet or not tells, as_json and tells, lambda: bool(received)) as watch,
+            tracked(watch, trackers if tells else ()) as recorded,
+        ):
+            yield _unfailing(recorded, failures)
         if failures:
             raise failures[0]
     except RunStopped as stop:

@@ -32,7 +32,7 @@ from lll.runs.record import (
 # There while a run folder is being begun: what a kill leaves then is known to be ours.
 _BEGUN = ".begun.tmp"
 # All that a run has in which no epoch has been trained.
-_FIRST = {CONFIG, DATA, LABELS, METRICS, TIMINGS, _BEGUN, "checkpoints", "tensorboard"}
+_FIRST = {CONFIG, DATA, LABELS, METRICS, TIMINGS, _BEGUN, "checkpoints", "tensorboard", "wandb"}
 
 
 def create_run(path: Path, config: RunConfig, data: DataFacts, *, overwrite: bool) -> Run:
