@@ -13,6 +13,7 @@ from tests.tiny import tiny_config, tiny_data
 from lll import load_run, train_or_resume
 from lll.bench.compare import read_sweep
 from lll.cli import COMMANDS, GROUPS
+from lll.methods import METHODS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -44,6 +45,16 @@ def test_every_command_and_flag_exists(page):
 def test_every_page_is_in_the_index():
     index = (DOCS / "index.md").read_text("utf-8")
     assert [page.stem for page in PAGES if f"\n{page.stem}\n" not in f"{index}\nindex\n"] == []
+
+
+def test_pages_are_made_of_every_method_and_command(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    import made
+
+    made.write_pages(tmp_path)
+    assert {page.stem for page in (tmp_path / "methods").iterdir()} == set(METHODS)
+    commands = (tmp_path / "commands.md").read_text("utf-8")
+    assert all(f"`lll {name}`" in commands for name in COMMANDS)
 
 
 CODE = [

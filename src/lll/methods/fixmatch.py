@@ -1,5 +1,8 @@
 """``fixmatch``: guesses that are sure enough on a weak view are the labels of a strong one.
 
+Use it where a GPU trains on small images for hours, with few labels from the start: published
+results come from hundreds of thousands of steps.
+
 Source: Sohn et al. 2020 (arXiv:2001.07685), algorithm 1.
 """
 

@@ -1,5 +1,7 @@
 """``freematch``: as `fixmatch`, with a threshold for each class that rises as the network learns.
 
+Use it as `fixmatch`, where classes are learned at unlike speeds.
+
 Source: Wang et al. 2023 (arXiv:2205.07246), equations 5 to 12, and the authors' code for what
 the paper leaves open: the order of the updates, and no fairness term without a sure guess.
 """

@@ -1,5 +1,7 @@
 """``softmatch``: as `fixmatch`, with a weight for each guess in place of a threshold.
 
+Use it as `fixmatch`, where too few guesses pass a threshold.
+
 Source: Chen et al. 2023 (arXiv:2301.10921), equations 5 to 9.
 """
 
