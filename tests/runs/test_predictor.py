@@ -29,7 +29,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(run, files):
-    found, _ = predict_files(run, files)
+    found = predict_files(run, files)[0]
     return [p.class_name for p in found], [p.probability for p in found]
 
 
@@ -64,7 +64,9 @@ def test_of_every_kind_of_column(column, run, files, expected):
 
 def test_what_is_no_image_has_no_answer_and_costs_the_others_nothing(run, files, expected):
     broken = files[0].read_bytes()[:60]
-    batch = {"image": [broken, files[0].read_bytes(), None, b"text", {"bytes": None, "path": None}]}
+    batch = {
+        "image": [broken, files[0].read_bytes(), None, "absent.png", {"bytes": None, "path": None}]
+    }
     answer = Predictor(run)(batch)
     assert answer["prediction"] == [None, expected[0][0], None, None, None]
     assert [p is None for p in answer["probability"]] == [True, False, True, True, True]

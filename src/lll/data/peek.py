@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from lll.data.remote import first_files, is_remote
+
 LOOKED_AT = 25  # images
 NAMED_SIDE = 32  # pixels, of the data sets that have a name
 
@@ -23,10 +25,13 @@ def typical_side(source: str | Path) -> int | None:
     says what is wrong with it.
     """
     path = Path(source).expanduser()
-    if not path.exists():
+    remote = is_remote(source)
+    if not remote and not path.exists():
         return None
     with suppress(Exception):  # of damaged files; loading them says so
-        sides = list(islice(_sides(path), LOOKED_AT))
+        looked_at = first_files(str(source), LOOKED_AT) if remote else _files(path)
+        every = (side for suffix, file in looked_at for side in _sides(suffix, file))
+        sides = list(islice(every, LOOKED_AT))
         return int(median(sides)) if sides else None
     return None
 
@@ -39,23 +44,33 @@ def side_for(source: str | Path, size: int) -> int:
     return min(size, typical_side(source) or NAMED_SIDE)
 
 
-def _sides(path: Path) -> Iterator[int]:
-    if path.suffix.lower() == ".npz":
-        yield from _sides_of_npz(path)
-    elif path.suffix.lower() == ".parquet" or any(path.rglob("*.parquet")):
-        file = path if path.is_file() else next(iter(sorted(path.rglob("*.parquet"))))
-        yield from _sides_of_parquet(file)
-    elif path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    yield from _side(io.BytesIO(member.read(2**20)))
+def _files(path: Path) -> Iterator[tuple[str, Any]]:
+    """The files to look at, and their suffixes: ``path``, or its first table, or its images."""
+    if path.is_file():
+        yield path.suffix.lower(), path
+    elif tables := sorted(path.rglob("*.parquet")):
+        yield ".parquet", tables[0]
     else:
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if not name.startswith(".") and (Path(folder) / name).is_file():
-                    yield from _side(Path(folder) / name)
+                    yield "", Path(folder) / name
+
+
+def _sides(suffix: str, file: Any) -> Iterator[int]:
+    """The shorter sides of the images in ``file``, a path or an open file."""
+    if suffix == ".npz":
+        yield from _sides_of_npz(file)
+    elif suffix == ".parquet":
+        yield from _sides_of_parquet(file)
+    elif suffix == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    yield from _side(io.BytesIO(member.read(2**20)))
+    else:
+        yield from _side(file)
 
 
 def _side(image: Any) -> Iterator[int]:
@@ -67,7 +82,7 @@ def _side(image: Any) -> Iterator[int]:
         yield min(opened.size)
 
 
-def _sides_of_parquet(path: Path) -> Iterator[int]:
+def _sides_of_parquet(path: Any) -> Iterator[int]:
     import pyarrow.parquet as pq
 
     for batch in pq.ParquetFile(path).iter_batches(batch_size=LOOKED_AT):
@@ -78,7 +93,7 @@ def _sides_of_parquet(path: Path) -> Iterator[int]:
                     yield from _side(io.BytesIO(content))
 
 
-def _sides_of_npz(path: Path) -> Iterator[int]:
+def _sides_of_npz(path: Any) -> Iterator[int]:
     from numpy.lib import format as npy
 
     with zipfile.ZipFile(path) as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lll.data.decoding import Result, UnreadableError, attempt, calm, pixels_of, read_one
-from lll.data.files import image_files
+from lll.data.walk import read_file
 from lll.errors import UserError
 from lll.learn.device import pick_device
 from lll.learn.learner import Learner
@@ -84,7 +85,7 @@ class Predictor:
         if isinstance(cell, Mapping):
             cell = cell.get("bytes") or cell.get("path")
         if isinstance(cell, str | Path):
-            cell = read_one(image_files(cell)[0][1])
+            cell = read_one(partial(read_file, str(cell)))
         if cell is None:
             return UnreadableError("there is no image")
         if isinstance(cell, bytes | UnreadableError):

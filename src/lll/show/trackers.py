@@ -34,12 +34,12 @@ def _tensorboard(run: Run) -> tuple[Log, Callable[[], Any]]:
     from torch.utils.tensorboard import SummaryWriter
 
     folder = str(run.path / "tensorboard")
-    writer = SummaryWriter(folder, purge_step=len(run.metrics))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(folder, purge_step=len(run.metrics))
 
     def log(figures: Figures, epoch: int) -> None:
         for name, value in figures.items():
-            writer.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
-        writer.flush()  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, epoch)
+        writer.flush()
 
     return log, writer.close
 
@@ -83,7 +83,7 @@ def _wandb(run: Run) -> tuple[Log, Callable[[], Any]]:
         name=run.path.name,
         dir=run.path,
         config=run.config.to_dict(),
-        mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+        mode=os.environ.get("WANDB_MODE", "offline"),
         settings=wandb.Settings(silent=True, console="off"),
     )
     return lambda figures, epoch: opened.log(dict(figures), step=epoch), opened.finish

@@ -12,12 +12,13 @@ import numpy as np
 
 from lll.data.archive import open_zip
 from lll.data.assemble import Options
-from lll.data.cache import load_cached, stamp_of
+from lll.data.cache import cache_folder, load_cached, stamp_of
 from lll.data.decoding import OnDecoded
 from lll.data.download import Progress
 from lll.data.files import Files, make_files, read_folder, states_of, unwrapped
 from lll.data.imageset import DataSet, ImageSet, Unused
 from lll.data.paths import as_text, real_path
+from lll.data.remote import copied, is_remote
 from lll.data.sources.cifar import CIFAR10, CIFAR100, Archive, fetch_archive, load_archive
 from lll.data.sources.digits import load_digits
 from lll.data.sources.folder import load_classes
@@ -105,7 +106,8 @@ def load_data(
 ) -> DataSet:
     """The data set that ``source`` names: a name in ``SOURCES`` or a path.
 
-    A name wins over a folder of the same name; write ``./digits`` for the folder. Images
+    A name wins over a folder of the same name; write ``./digits`` for the folder. What is
+    elsewhere, as ``s3://bucket/photos``, is copied into the cache first (`lll.data.remote`). Images
     of other sizes are resized to ``image_size`` x ``image_size`` pixels: with ``resize``
     "squash" all of the image, with "crop" its middle square, which keeps the shape of things.
     ``test_share`` of each class is set aside where a path has no test split of its own.
@@ -131,7 +133,8 @@ def load_data(
             options,
             cache,
         )
-    path = _existing(source)
+    remote = is_remote(source)
+    path = copied(str(source), cache_folder(cache)) if remote else _existing(source)
     for _, fits, load in KINDS:
         if fits(path):
             return _load_path(path, load, options, cache)
