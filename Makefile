@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One test process per core, and one thread in each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: demo test test-slow check wheel docs bench install clean
+.PHONY: demo test test-slow test-extras check wheel docs bench install clean
 
 demo: .venv/lll  ## train on the embedded digits, under two minutes
 	$(BIN)/lll train --data digits --method gradual --out runs/demo --overwrite
@@ -14,6 +14,9 @@ test: .venv/dev  ## the fast tests
 
 test-slow: .venv/dev  ## the tests that take minutes
 	$(PYTEST) -m slow
+
+test-extras: .venv-extras  ## with the trackers, datasets and Ray, in an environment of their own
+	.venv-extras/bin/python -m pytest tests/show/test_trackers.py tests/runs/test_predictor.py
 
 check: .venv/dev  ## lint, types, import contracts, sizes
 	$(BIN)/ruff check .
@@ -51,5 +54,10 @@ install: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
+.venv-extras: pyproject.toml
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --editable '.[dev,trackio,mlflow,wandb]' datasets 'ray[data]'
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info src/*.egg-info
+	rm -rf .venv .venv-extras build *.egg-info src/*.egg-info
