@@ -3,6 +3,9 @@
 The outputs of classes that are not represented yet are free: images of classes that nobody has
 named gather in them. Which output takes in which of them is left open.
 
+Use it where images of classes that nobody has named are among the unlabelled ones, and there is
+time to train a network; on photos `lll discover` answers in seconds.
+
 Source: SimGCD (Wen et al. 2023, arXiv:2211.11727), section 4. We depart in that the
 contrastive step is that of `gradual`, and the teacher's temperature is fixed.
 """
