@@ -28,6 +28,7 @@ from lll.cli import (
     predict,
     report,
     train,
+    update,
 )
 from lll.cli.flags import with_config_flags, with_names
 from lll.cli.signals import Interrupted, interrupting
@@ -39,6 +40,7 @@ from lll.learn.memory import check_limit, keep_freed_memory
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "resume": train.resume,
+    "update": update.update,
     "schedule": train.schedule,
     "predict": predict.predict,
     "evaluate": evaluate.evaluate,

@@ -68,8 +68,8 @@ class Replay:
 
     Event k says that the image at position ``at_images[k]`` is of class ``labels[k]`` from epoch
     ``epochs[k]`` on; they stand in the order of their epochs, and a later event corrects an
-    earlier one. ``count`` is the number of images. Every image without a known label is in the
-    unlabelled pool.
+    earlier one, or takes it away (-1). ``count`` is the number of images. Every image without
+    a known label is in the unlabelled pool.
     """
 
     at_images: NDArray[np.intp]
@@ -99,7 +99,7 @@ class Replay:
             labelled,
             labels[labelled],
             np.flatnonzero(labels == UNLABELLED),
-            tuple(dict.fromkeys(self.labels[so_far].tolist())),
+            tuple(dict.fromkeys(self.labels[so_far & (self.labels != UNLABELLED)].tolist())),
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from lll.labels.events import (
     new_events,
 )
 from lll.labels.oracle import order_of_classes
-from lll.labels.schedule import EpochPlan, plan_run
+from lll.labels.schedule import EpochPlan, class_schedule, label_schedule, plan_run
 from lll.learn.device import computes_in_bfloat16, pick_device
 from lll.learn.features import Images, Progress, features_of
 from lll.learn.feeding import Inputs, Split, fits_on, place
@@ -53,8 +54,9 @@ class Prepared:
     frozen encoder in ``front`` the inputs are its features, and ``cached_views`` [v, m, d] those
     of augmented views of the rows ``viewed`` [m] of ``train``; ``train_images`` and
     ``test_images`` uint8 [n, h, w, 3] are there to be shown in either case. The method's first
-    stage takes ``first_epochs``. ``skipped`` images and ``unused`` files are those of the data
-    set. Fits to the same rows find in ``shared`` what they have in common.
+    stage takes ``first_epochs``; from the epoch ``since`` on the data is what it is. ``skipped``
+    images and ``unused`` files are those of the data set. Fits to the same rows find in
+    ``shared`` what they have in common.
     """
 
     config: RunConfig
@@ -78,6 +80,7 @@ class Prepared:
     viewed: NDArray[np.intp]
     cached_views: torch.Tensor | None
     first_epochs: int
+    since: int
     skipped: tuple[Skipped, ...]
     unused: tuple[Unused, ...]
     shared: dict[bytes, dict[str, Any]] = field(default_factory=dict)
@@ -173,6 +176,8 @@ def prepare(
     cache: Path | None = None,
     progress: Progress | None = None,
     told: Collection[LabelEvent] | None = None,
+    events: Collection[LabelEvent] | None = None,
+    cycles: Sequence[int] = (),
 ) -> Prepared:
     """Check ``config`` against ``data`` and lay out the run; nothing is written.
 
@@ -181,13 +186,17 @@ def prepare(
     a training image or without a label. With a frozen encoder (``encoder`` is the caller's own)
     the images are encoded here, or found in the ``cache``; ``progress`` is told how far.
     ``told`` is what the run was told before the labels of ``data`` changed; None if they have not.
+    ``events`` say in place of the plan what is known when. ``cycles`` are the epochs of the plan,
+    and then of each time that training went on with new labels; by default all are of the plan.
     """
     device = pick_device(config.device, ranks)
     if not len(data.train):
         raise UserError(f"data {data.name!r} has no training images")
-    plan = _plan(config, len(data.class_names))
-    class_order = order_of_classes(config.class_order, data.class_names, config.seed)
-    sides = sides_of(config, data, class_order, plan, told or ())
+    cycles = cycles or (config.epochs,)
+    plan = _plan(config, len(data.class_names), cycles)
+    order = "data" if events is not None else config.class_order
+    class_order = order_of_classes(order, data.class_names, config.seed)
+    sides = sides_of(config, data, class_order, plan, told or (), events)
     validated = sides.validation.take(sides.choosing.at(config.epochs - 1).labelled)
     front = front_of(config, device, encoder)
     viewed = _viewed(config, sides.train.ids)
@@ -220,20 +229,26 @@ def prepare(
         viewed=viewed,
         cached_views=cached_views,
         first_epochs=config.how.first_epochs(config.options),
+        since=config.epochs - cycles[-1],
         skipped=data.skipped,
         unused=data.unused,
     )
 
 
-def _plan(config: RunConfig, classes: int) -> list[EpochPlan]:
-    return plan_run(
-        epochs=config.epochs,
-        class_count=classes,
-        classes=config.classes,
-        labels=config.labels,
-        contrastive_rate=config.contrastive_rate,
-        probe_rate=config.probe_rate,
-    )
+def _plan(config: RunConfig, classes: int, cycles: Sequence[int]) -> list[EpochPlan]:
+    """The plan of every epoch: the learning rates begin anew in each of ``cycles``."""
+    plans = [
+        plan_run(
+            epochs=epochs,
+            class_count=classes,
+            classes=class_schedule("all") if number else config.classes,
+            labels=label_schedule("1") if number else config.labels,
+            contrastive_rate=config.contrastive_rate,
+            probe_rate=config.probe_rate,
+        )
+        for number, epochs in enumerate(cycles)
+    ]
+    return [replace(plan, epoch=epoch) for epoch, plan in enumerate(chain(*plans))]
 
 
 VIEWED = 10_000

@@ -40,15 +40,17 @@ def sides_of(
     class_order: tuple[int, ...],
     plan: Sequence[EpochPlan],
     told: Collection[LabelEvent] = (),
+    events: Collection[LabelEvent] | None = None,
 ) -> Sides:
     """How ``config`` divides ``data``.
 
     An image that the run was ``told`` of earlier, before the labels of ``data`` changed, stays
-    on its side: none is tested with that was trained on. Raises UserError for data without a
+    on its side: none is tested with that was trained on. ``events`` say in place of ``plan`` what
+    is known when. Raises UserError for data without a
     labelled training image, and for events that are about no training image.
     """
     data = _as_told(data, told)
-    events = _events(config, data)
+    events = _events(config, data) if events is None else events
     train, validation = _parted(config, data, events, told)
     labels, choosing = _sources(config, train, validation, class_order, plan, events)
     givers = data.givers
@@ -86,7 +88,7 @@ def _events(config: RunConfig, data: DataSet) -> list[LabelEvent] | None:
 def _parted(
     config: RunConfig,
     data: DataSet,
-    events: list[LabelEvent] | None,
+    events: Collection[LabelEvent] | None,
     told: Collection[LabelEvent],
 ) -> tuple[ImageSet, ImageSet]:
     """Training and validation images: as the events say, as the data gives, or by a share."""
@@ -111,7 +113,7 @@ def _sources(
     validation: ImageSet,
     class_order: tuple[int, ...],
     plan: Sequence[EpochPlan],
-    events: list[LabelEvent] | None,
+    events: Collection[LabelEvent] | None,
 ) -> tuple[Source, Source]:
     """Who says which training labels are known when, and which validation labels."""
     if events is not None:

@@ -16,18 +16,18 @@ from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.learn.feeding import Split
 from lll.learn.learner import Learner
-from lll.learn.prepare import Prepared, prepare
+from lll.learn.prepare import Prepared
 from lll.metrics.accuracy import accuracy, confusion
 from lll.metrics.clusters import SILHOUETTE_MOST, Agreement, agreement, k_means, silhouette
 from lll.metrics.linear_probe import linear_probe_accuracy
 from lll.metrics.neighbours import neighbour_accuracy
 from lll.metrics.points import check_classes, check_finite
 from lll.metrics.progress import area_under_labels, forgetting_per_class, mean_forgetting
+from lll.runs.again import prepare_again
 from lll.runs.checkpoint import Position, load_checkpoint
 from lll.runs.files import write_whole
 from lll.runs.predict import Encoded, encode, load_learner
 from lll.runs.record import Run, load_run
-from lll.runs.resume import check_same_data, told_before
 from lll.runs.train import data_of
 from lll.seeding import derive, numpy_generator
 from lll.words import listed
@@ -74,11 +74,7 @@ def evaluate(
     run = run if isinstance(run, Run) else load_run(run)
     check_finished(run)
     position = _position(run, checkpoint)
-    # The device is of no matter to the figures, and may be another than that of training.
-    config = run.config.model_copy(update={"device": "auto"})
-    data = data or data_of(config)
-    prepared = prepare(config, data, told=told_before(run, data))
-    check_same_data(run, prepared)
+    prepared, _ = prepare_again(run, data or data_of(run.config))
     test = _take(prepared.test, np.flatnonzero(prepared.test.truth >= 0))
     learner = load_learner(run, encoder=encoder, checkpoint=str(position), device=prepared.device)
     train = _train_sample(prepared)
@@ -88,7 +84,7 @@ def evaluate(
         missing["test accuracy"] = "needs test images with a label (found 0)"
     return {
         "run": str(run.path),
-        "method": config.title,
+        "method": run.config.title,
         "data": prepared.facts.name,
         "checkpoint": str(position),
         "class_names": list(prepared.facts.class_names),

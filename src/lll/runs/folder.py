@@ -28,15 +28,21 @@ from lll.runs.record import (
     load_run,
     metrics_bytes,
 )
+from lll.runs.updates import IMAGES
 
 # There while a run folder is being begun: what a kill leaves then is known to be ours.
 _BEGUN = ".begun.tmp"
 # All that a run has in which no epoch has been trained.
-_FIRST = {CONFIG, DATA, LABELS, METRICS, TIMINGS, _BEGUN, "checkpoints", "tensorboard", "wandb"}
+_FIRST = {
+    *(CONFIG, DATA, IMAGES, LABELS, METRICS, TIMINGS, _BEGUN),
+    *("checkpoints", "tensorboard", "wandb"),
+}
 
 
-def create_run(path: Path, config: RunConfig, data: DataFacts, *, overwrite: bool) -> Run:
-    """Begin a run folder at ``path``.
+def create_run(
+    path: Path, config: RunConfig, data: DataFacts, *, overwrite: bool, images: bytes | None = None
+) -> Run:
+    """Begin a run folder at ``path``; ``images`` are the bytes of images.csv, if it has one.
 
     Raises UserError as `check_room` does; ``overwrite`` replaces an earlier run.
     """
@@ -47,6 +53,8 @@ def create_run(path: Path, config: RunConfig, data: DataFacts, *, overwrite: boo
         (path / _BEGUN).touch()
         (path / "checkpoints").mkdir()
     write_durably(path / DATA, (json.dumps(asdict(data), indent=1) + "\n").encode())
+    if images is not None:
+        write_durably(path / IMAGES, images)
     write_durably(path / LABELS, LABEL_HEAD.encode())
     write_durably(path / METRICS, b"")
     write_durably(path / TIMINGS, b"")
@@ -103,7 +111,7 @@ def append_epoch(
 ) -> None:
     """Add a finished epoch: its label events, its timings and its metrics, in that order."""
     line, timing = metrics_bytes(metrics), {"epoch": metrics["epoch"], **seconds}
-    append_durably(run.path / LABELS, label_bytes(events, run.data.class_names))
+    append_durably(run.path / LABELS, label_bytes(events, run))
     append_durably(run.path / TIMINGS, (json.dumps(timing) + "\n").encode())
     append_durably(run.path / METRICS, line)
 
@@ -120,6 +128,6 @@ def cut_back(run: Run, epochs: int) -> Run:
     for name, lines in ((METRICS, run.metrics), (TIMINGS, run.timings)):
         kept = [json.dumps(line) + "\n" for line in lines[:epochs]]
         write_durably(run.path / name, "".join(kept).encode())
-    rows = label_bytes(events, run.data.class_names)
+    rows = label_bytes(events, run)
     write_durably(run.path / LABELS, LABEL_HEAD.encode() + rows)
     return load_run(run.path)

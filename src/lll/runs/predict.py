@@ -75,7 +75,7 @@ def load_learner(
     if saved is None:
         raise UserError(f"{run.path}: has no checkpoint yet: train it first")
     check_same_config(run, saved.config)
-    classes = len(run.data.class_names)
+    classes = len(run.classes_at(saved.position))
     device = device or torch.device("cpu")
     learner = build_learner(
         run.config,

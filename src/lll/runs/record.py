@@ -2,6 +2,8 @@
 
 config.toml       the resolved configuration
 data.json         class names, sizes and fingerprint of the data it was trained on
+images.csv        the images of a folder, each with its split and label
+updates.jsonl     what each `lll update` took in since
 metrics.jsonl     one line per epoch; the same bytes for the same configuration
 timings.jsonl     seconds per epoch, kept apart because they never repeat
 labels.csv        every label event: id, label, epoch, origin, time (if somebody gave it)
@@ -16,7 +18,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from lll.errors import UserError
 from lll.labels.events import LabelEvent
 from lll.learn.position import Position
 from lll.runs.schema import EpochMetrics, EpochTiming, Facts, complaint
+from lll.runs.updates import Update, read_updates
 from lll.words import cell_text, csv_text
 
 CONFIG, DATA, METRICS, TIMINGS, LABELS = (
@@ -48,7 +51,8 @@ class Run:
     """A run folder as read: configuration, facts of its data, metrics so far.
 
     ``metrics`` and ``timings`` hold one dictionary per finished epoch; ``latest`` is the
-    name of the latest checkpoint.
+    name of the latest checkpoint. After ``updates``, ``config.epochs`` counts those of all of
+    them, and ``data`` is of the last; ``began`` is the data that it began with.
     """
 
     path: Path
@@ -57,6 +61,32 @@ class Run:
     metrics: tuple[dict[str, Any], ...]
     timings: tuple[dict[str, Any], ...]
     latest: str | None = None
+    updates: tuple[Update, ...] = ()
+    began: DataFacts | None = None
+
+    @property
+    def cycles(self) -> tuple[int, ...]:
+        """Epochs that it began with, then those of each update."""
+        more = tuple(update.epochs for update in self.updates)
+        return self.config.epochs - sum(more), *more
+
+    def classes_at(self, position: Position) -> tuple[str, ...]:
+        """The classes that a checkpoint at ``position`` knows, the first of all that there are."""
+        epoch = position.epoch + (1 if position.step else 0)
+        return self.data.class_names[: len(self._facts_at(epoch - 1).class_names)]
+
+    def _facts_at(self, epoch: int) -> DataFacts:
+        """The facts of the data on which ``epoch`` was trained."""
+        facts, end = self.began or self.data, self.cycles[0]
+        for update in self.updates:
+            if epoch < end:
+                break
+            facts, end = update.facts, end + update.epochs
+        return facts
+
+    def names_at(self, epoch: int) -> tuple[str, ...]:
+        """The names that the classes had when ``epoch`` was trained."""
+        return self._facts_at(epoch).class_names
 
     @property
     def finished(self) -> bool:
@@ -67,7 +97,7 @@ class Run:
     @property
     def chosen_epoch(self) -> int | None:
         """The epoch with the best validation accuracy (the last of equals); None without."""
-        return chosen_epoch(self.metrics)
+        return chosen_epoch(self.metrics, self.config.epochs - self.cycles[-1])
 
     @property
     def result(self) -> dict[str, Any]:
@@ -93,22 +123,29 @@ class Run:
     def label_events(self) -> list[LabelEvent]:
         """Every label that became known, in the order in which it did."""
         path = self.path / LABELS
-        index = {name: number for number, name in enumerate(self.data.class_names)}
         events: list[LabelEvent] = []
+        names: tuple[str, ...] = ()
         for number, row in enumerate(_label_rows(path), 2):
             before = events[-1].epoch if events else 0
+            now = self.names_at(int(row[2])) if row[2:] and row[2].isdecimal() else names
+            if now != names:
+                names, index = now, {name: at for at, name in enumerate(now)}
             if fault := _fault_of(row, index, before, self.config.epochs):
                 raise _damaged(path, f"row {number}: {fault}")
             events.append(LabelEvent(row[0], index[row[1]], int(row[2]), *row[3:]))
         return events
 
 
-def chosen_epoch(metrics: Iterable[dict[str, Any]]) -> int | None:
-    """The epoch with the best validation accuracy; None without any.
+def chosen_epoch(metrics: Iterable[dict[str, Any]], since: int = 0) -> int | None:
+    """The epoch, from ``since`` on, with the best validation accuracy; None without any.
 
     Of equals the last, which knew the most labels.
     """
-    scores = [(m["validation_accuracy"], m["epoch"]) for m in metrics if _scored(m)]
+    scores = [
+        (m["validation_accuracy"], m["epoch"])
+        for m in metrics
+        if m["epoch"] >= since and _scored(m)
+    ]
     return max(scores)[1] if scores else None
 
 
@@ -136,22 +173,35 @@ def load_run(path: str | Path) -> Run:
         data = DataFacts(**facts)
     except ValidationError as error:
         raise _damaged(path / DATA, complaint(error)) from None
+    updates, began = read_updates(path), data
+    if updates:
+        more = sum(update.epochs for update in updates)
+        config = config.model_copy(update={"epochs": config.epochs + more})
+        data = updates[-1].facts
     pointer = path / "checkpoints" / "latest"
     latest = pointer.read_text(errors="replace").strip() if pointer.is_file() else None
     metrics = _read_lines(path / METRICS, EpochMetrics)
     timings = _read_lines(path / TIMINGS, EpochTiming)
+    run = Run(path, config, data, metrics, timings, latest, updates, began)
     for number, line in enumerate(metrics, 1):
-        if len(line["test_accuracy_per_class"]) != len(data.class_names):
-            classes = f"{len(data.class_names)} classes of {DATA}"
-            raise _damaged(path / METRICS, f"line {number} is not of the {classes}")
-    return Run(path, config, data, metrics, timings, latest)
+        _fill_classes(line["test_accuracy_per_class"], run, number)
+    return run
+
+
+def _fill_classes(per_class: list[float | None], run: Run, number: int) -> None:
+    """Add the classes that came later to the accuracies of line ``number`` of metrics.jsonl."""
+    known, names = len(run.names_at(number - 1)), run.data.class_names
+    if len(per_class) not in (known, len(names)):
+        raise _damaged(run.path / METRICS, f"line {number} is not of the {known} classes of {DATA}")
+    per_class += [None] * (len(names) - len(per_class))
 
 
 def check_same_config(run: Run, saved: dict[str, Any]) -> None:
     """UserError if the checkpoint's configuration ``saved`` is not the run's, where it has one."""
     if not saved:
         return
-    free = ("data", "device", "precision")  # a run may go on elsewhere; data have a fingerprint
+    free = ["data", "device", "precision"]  # a run may go on elsewhere; data have a fingerprint
+    free += ["epochs"] if run.updates else []
     ours, theirs = run.config.to_dict(), RunConfig.recorded(saved).to_dict()
     fields = [field for field in differing(ours, theirs) if field not in free]
     if fields:
@@ -183,9 +233,9 @@ def _read_lines(path: Path, schema: type[EpochMetrics | EpochTiming]) -> tuple[d
     return tuple(json.loads(line) for line in lines)
 
 
-def label_bytes(events: Iterable[LabelEvent], class_names: Sequence[str]) -> bytes:
+def label_bytes(events: Iterable[LabelEvent], run: Run) -> bytes:
     """Rows of labels.csv."""
-    rows = ((e.id, class_names[e.label], e.epoch, e.origin, e.time) for e in events)
+    rows = ((e.id, run.names_at(e.epoch)[e.label], e.epoch, e.origin, e.time) for e in events)
     return csv_text(rows).encode(errors=_ODD_NAMES)
 
 

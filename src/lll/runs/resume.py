@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,16 +9,15 @@ from pathlib import Path
 from torch import nn
 
 from lll.config import RunConfig, differing
-from lll.data.fingerprint import KIND, labels_hash
 from lll.data.imageset import DataSet
 from lll.errors import UserError
-from lll.labels.events import LabelEvent
 from lll.learn.device import backend_of
 from lll.learn.learner import Learner
 from lll.learn.loop import Progress, Watch
 from lll.learn.optimizers import own_states
-from lll.learn.prepare import Prepared, prepare
+from lll.learn.prepare import Prepared
 from lll.ranks import Ranks, joined
+from lll.runs.again import prepare_again
 from lll.runs.checkpoint import Checkpoint, load_checkpoint
 from lll.runs.record import Run, check_same_config, load_run
 from lll.runs.state import check_optimizers
@@ -60,21 +58,20 @@ def resume(
                 f"{run.path}: no checkpoint {checkpoint!r} to go on from: start again, in another "
                 "folder or with --overwrite"
             )
-        data = data or data_of(run.config, cache=cache)
-        told = told_before(run, data, saved.position.epoch if saved else 0)
-        prepared = prepare(
-            run.config,
-            data,
+        prepared, told = prepare_again(
+            run,
+            data or data_of(run.config, cache=cache),
             ranks,
             encoder=encoder,
             cache=cache,
             progress=watch.on_encode,
-            told=told,
+            epoch=saved.position.epoch if saved else 0,
         )
-        check_same_data(run, prepared)
-        learner, progress = begin(prepared, encoder), Progress()
+        classes = run.classes_at(saved.position) if saved else run.data.class_names
+        learner, progress = begin(prepared, encoder, len(classes)), Progress()
         if saved is not None:
             _restore(prepared, learner, progress, saved, str(run.path))
+            learner.grow(len(run.data.class_names))
         ranks.wait()  # until all have read what the first may now change
         if writer and saved is None:
             writer.save(snapshot(learner, progress))
@@ -149,33 +146,6 @@ def earlier_run(config: RunConfig, out: str | Path, encoder: nn.Module | None = 
                 f"{mine.get(name)!r}: choose another folder, or remove this one"
             )
     return run if run.latest is not None else None
-
-
-def check_same_data(run: Run, prepared: Prepared) -> None:
-    """UserError if ``prepared`` has other images or classes than ``run`` was trained on."""
-    now, then = prepared.facts, run.data
-    # An earlier version made another hash, of which the number of images is left to compare.
-    same = now.fingerprint == then.fingerprint or not then.fingerprint.startswith(KIND)
-    if not same or now.images != then.images or now.class_names != then.class_names:
-        raise UserError(
-            f"data {run.config.data!r} is not what {run.path} was trained on: "
-            "its images, ids or classes have changed; begin a new run"
-        )
-
-
-def told_before(run: Run, data: DataSet, epoch: int | None = None) -> list[LabelEvent] | None:
-    """What ``run`` was told before ``epoch`` (ever, if None) if ``data`` has other labels now.
-
-    None if the labels are the same, or if nobody knows: of runs of 0.1.
-    """
-    if run.data.labels in ("", labels_hash(data)):
-        return None
-    logging.getLogger("lll").warning(
-        "the labels of data %r have changed since %s began: those of now count",
-        run.config.data,
-        run.path,
-    )
-    return [event for event in run.label_events() if epoch is None or event.epoch < epoch]
 
 
 def _restore(

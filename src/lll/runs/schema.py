@@ -44,6 +44,15 @@ class Facts(Strict):
     labels: str = ""
 
 
+class UpdateLine(Strict):
+    """A line of updates.jsonl, as `lll.runs.updates.Update`."""
+
+    epochs: Count
+    facts: Facts
+    changes: tuple[tuple[str, str, Annotated[int, Field(ge=-1)], str, str], ...]
+    gone: tuple[str, ...]
+
+
 _Note = float | str | None
 
 

@@ -33,6 +33,7 @@ from lll.ranks import LostProcessError, Ranks, joined
 from lll.runs.card import write_card
 from lll.runs.checkpoint import Checkpoint, load_checkpoint
 from lll.runs.record import Run, chosen_epoch, load_run
+from lll.runs.updates import image_bytes
 from lll.runs.writer import Writer, begun, check_out
 
 Weights = Mapping[str, Tensor]
@@ -98,7 +99,8 @@ def train(
             learner.parts["encoder"].load_state_dict(pretrained)
         writer = None
         if writes(ranks):
-            folder = begun(Path(out), config, prepared.facts, overwrite=overwrite)
+            images = None if config.data in SOURCES else image_bytes(data)
+            folder = begun(Path(out), config, prepared.facts, overwrite=overwrite, images=images)
             writer = held.enter_context(folder)
             writer.save(snapshot(learner, progress))
         run = agreed(ranks, writer.run if writer else None)
@@ -144,11 +146,16 @@ def _as_decoded(
     return lambda images, done, total: keep()(images, done, total)
 
 
-def begin(prepared: Prepared, encoder: nn.Module | None = None) -> Learner:
-    """The learner of ``prepared`` with fresh weights, on its device."""
+def begin(
+    prepared: Prepared, encoder: nn.Module | None = None, classes: int | None = None
+) -> Learner:
+    """The learner of ``prepared`` with fresh weights, on its device.
+
+    It knows all classes, or so many of them as ``classes`` says.
+    """
     return build_learner(
         prepared.config,
-        len(prepared.facts.class_names),
+        len(prepared.facts.class_names) if classes is None else classes,
         device=prepared.device,
         encoder=encoder,
         front=prepared.front,
@@ -219,7 +226,7 @@ def _save(
         epoch.seconds,
         fresh,
         snapshot(learner, progress),
-        chosen=chosen_epoch(metrics) == number,
+        chosen=chosen_epoch(metrics, prepared.since) == number,
     )
 
 

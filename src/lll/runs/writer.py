@@ -97,13 +97,15 @@ def check_out(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def begun(path: Path, config: RunConfig, data: DataFacts, *, overwrite: bool) -> Iterator[Writer]:
+def begun(
+    path: Path, config: RunConfig, data: DataFacts, *, overwrite: bool, images: bytes | None = None
+) -> Iterator[Writer]:
     """A new run at ``path``; UserError as `check_room` and `locked` do."""
     check_out(path, overwrite=overwrite)
     with says_when_full(path):
         path.mkdir(parents=True, exist_ok=True)
     with locked(path) as lock:
-        run = create_run(path, config, data, overwrite=overwrite)
+        run = create_run(path, config, data, overwrite=overwrite, images=images)
         yield Writer(run, lock, settled=True)
 
 

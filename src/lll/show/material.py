@@ -13,13 +13,13 @@ from torch import nn
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.learn.learner import Learner
-from lll.learn.prepare import Prepared, prepare
+from lll.learn.prepare import Prepared
 from lll.metrics.accuracy import confusion as count_confusion
 from lll.metrics.clusters import k_means
 from lll.metrics.points import check_finite
+from lll.runs.again import prepare_again
 from lll.runs.predict import Encoded, encode, load_learner
 from lll.runs.record import Run
-from lll.runs.resume import check_same_data, told_before
 from lll.runs.train import data_of
 from lll.seeding import derive
 
@@ -44,13 +44,8 @@ class Material:
     @cached_property
     def prepared(self) -> Prepared:
         """The run's plan and data; UserError if the data has changed."""
-        # A run trained on a GPU can be drawn where there is none.
-        config = self.run.config.model_copy(update={"device": "auto"})
         given = self._data() if callable(self._data) else self._data
-        data = given or data_of(config)
-        prepared = prepare(config, data, told=told_before(self.run, data))
-        check_same_data(self.run, prepared)
-        return prepared
+        return prepare_again(self.run, given or data_of(self.run.config))[0]
 
     @cached_property
     def learner(self) -> Learner:

@@ -15,11 +15,15 @@ from lll.labels.store.event import Event
 
 @dataclass(frozen=True)
 class Class:
-    """A class: its ``id`` for ever, its ``name`` now, and the class it was merged into, if any."""
+    """A class: its ``id`` for ever, its ``name`` now, and the class it was merged into, if any.
+
+    ``former`` are the names that it had before.
+    """
 
     id: int
     name: str
     alias_of: int | None = None
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,10 @@ class State:
     def named(self, name: str) -> int | None:
         """The class called ``name``, after merges; None if there is none.
 
-        A merged class is still found by its old name, unless another class is called so.
+        A renamed or merged class is still found by its old name, unless another is called so.
         """
-        found = [c for c in self.classes.values() if c.name == name]
-        found.sort(key=lambda c: (c.alias_of is not None, c.id))
+        found = [c for c in self.classes.values() if name in (c.name, *c.former)]
+        found.sort(key=lambda c: (c.name != name, c.alias_of is not None, c.id))
         return self.resolved(found[0].id) if found else None
 
 
@@ -235,17 +239,16 @@ def _class(state: State, event: Event) -> None:
     state.classes[event.class_id] = Class(event.class_id, event.name)
 
 
-def _change(state: State, class_id: int | None, **changes: object) -> None:
-    if class_id in state.classes:
-        state.classes[class_id] = replace(state.classes[class_id], **changes)  # type: ignore[arg-type]
-
-
 def _rename(state: State, event: Event) -> None:
-    _change(state, event.class_id, name=event.name)
+    one = state.classes.get(-1 if event.class_id is None else event.class_id)
+    if one is not None:
+        state.classes[one.id] = replace(one, name=event.name, former=(*one.former, one.name))
 
 
 def _merge(state: State, event: Event) -> None:
-    _change(state, event.class_id, alias_of=event.into)
+    one = state.classes.get(-1 if event.class_id is None else event.class_id)
+    if one is not None:
+        state.classes[one.id] = replace(one, alias_of=event.into)
 
 
 def _split(state: State, event: Event) -> None:

@@ -1,0 +1,139 @@
+"""``lll update``: what is new in the data goes into the run, and what was there stays in place."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.data.test_own_labels import flat, paint, say
+from tests.tiny import tiny_config, tiny_data
+
+from lll import DataSet, UserError, load_run, train
+from lll.labels.store import Event, open_store
+from lll.runs.assess import evaluate
+from lll.runs.predict import load_learner
+from lll.runs.resume import resume
+from lll.runs.update import compared, update
+
+
+def part(data, split, keep, labels=None):
+    """The rows ``keep`` of a split, with other ``labels`` if given."""
+    rows = data.parts[split].take(keep)
+    return rows if labels is None else replace(rows, labels=labels)
+
+
+def began():
+    """Three classes of four, and every second training image."""
+    whole = tiny_data()
+    known = whole.train.labels < 3
+    train = part(whole, "train", known & (np.arange(120) % 2 == 0))
+    return DataSet("tiny", ("b", "c", "d"), train, part(whole, "test", whole.test.labels < 3))
+
+
+def grown():
+    """All of it; a class "a" comes first by its name, and some photos have no label."""
+    whole = tiny_data()
+    to_b = np.array([1, 2, 3, 0])  # the fourth class is "a"
+    labels = np.where(np.arange(120) % 10 == 1, -1, to_b[whole.train.labels])
+    test = replace(whole.test, labels=to_b[whole.test.labels])
+    return replace(whole, train=replace(whole.train, labels=labels), test=test)
+
+
+def run_of(tmp_path, data, **given):
+    config = tiny_config(classes="all", labels=1, validation_share=0.2, epochs=2, **given)
+    return train(config, tmp_path / "run", data=data)
+
+
+@pytest.mark.parametrize("method", ["gradual", "self_supervised"])
+def test_new_photos_labels_and_a_class_are_taken_in(tmp_path, method):
+    run = run_of(tmp_path, began(), method=method)
+    told = run.label_events()
+    run, news = update(run.path, data=grown(), epochs=3)
+    assert str(news) == "85 new photos, 73 new labels, 1 new class 'a'"
+    assert run.finished and run.config.epochs == 5 and run.cycles == (2, 3)
+    assert run.data.class_names == ("b", "c", "d", "a")
+    events = run.label_events()
+    assert events[: len(told)] == told and {e.epoch for e in events[len(told) :]} == {2}
+    sides = {event.id: event.origin == "validation" for event in told}
+    assert all(sides.get(e.id, False) == (e.origin == "validation") for e in events)
+    assert len({e.id for e in events}) == len(events) == 45 + 63
+    assert len(run.metrics[0]["test_accuracy_per_class"]) == 4
+    assert run.metrics[-1]["unlabelled"] == 12
+    assert evaluate(run, data=grown())["images"]["test"] == 40
+    again, nothing = update(run.path, data=grown())
+    assert not nothing and str(nothing) == "nothing new" and again == run
+
+
+def test_changed_removed_and_gone_are_news_and_images_keep_their_side(tmp_path):
+    data = tiny_data()
+    run = run_of(tmp_path, data)
+    labels = data.train.labels.copy()
+    labels[:3] = [1, -1, -1]
+    keep = np.arange(120) < 119
+    # The sides are swapped, as if new labels had moved the share for test.
+    other = replace(data, test=part(data, "train", keep, labels[keep]), train=data.test)
+    run, news = update(run.path, data=other, epochs=1)
+    assert str(news) == "1 photo gone, 1 other label, 2 labels taken away"
+    assert (run.data.train + run.data.validation, run.data.test) == (119, 40)
+    assert run.metrics[-1]["labels_known"] + run.metrics[-1]["labels_to_choose"] == 117
+    labels = {e.id: e.label for e in run.label_events()}
+    assert labels["train/0000"] == 1
+
+
+def test_a_kill_after_the_record_leaves_a_run_that_goes_on(tmp_path, monkeypatch):
+    run = run_of(tmp_path, began())
+    monkeypatch.setattr("lll.runs.update.resume", lambda *args, **given: None)
+    update(run.path, data=grown())
+    left = load_run(run.path)
+    assert not left.finished and left.config.epochs == 4
+    assert load_learner(left).parts["probe"].out_features == 3  # it still answers
+    with (run.path / "updates.jsonl").open("a") as file:
+        file.write('{"epochs": 2, "fac')  # half a second one
+    done = resume(run.path, data=grown())
+    assert done.finished and len(done.data.class_names) == 4
+    monkeypatch.undo()
+    assert not update(run.path, data=grown())[1]
+
+
+def test_a_folder_that_grows_disowns_no_run_and_is_taken_in(tmp_path):
+    folder, cache = flat(tmp_path / "photos"), tmp_path / "cache"
+    say(folder, {"0.png": "cat", "1.png": "cat", "3.png": "dog", "5.png": "dog"})
+    config = tiny_config(
+        data=str(folder), classes="all", labels=1, validation_share=0, epochs=1, batch_size=4
+    )
+    run = train(config, tmp_path / "run", cache=cache)
+    for i in range(6, 9):
+        paint(folder / f"{i}.png", (9 * i, 9, 9))
+    say(folder, {"6.png": "ant"})
+    with open_store(folder, write=True) as store:
+        dog = store.state().named("dog")
+        store.append([Event("rename", class_id=dog, name="hound")])
+    assert evaluate(run)["class_names"] == ["cat", "dog"]  # it does not know yet
+    run, news = update(run.path, cache=cache)
+    assert str(news) == "3 new photos, 1 new label, 1 new class 'ant', 'dog' is called 'hound'"
+    assert run.data.class_names == ("cat", "hound", "ant")
+    assert [(e.id, e.label, e.origin) for e in run.label_events()][-1] == ("6.png", 2, "person")
+    with open_store(folder, write=True) as store:
+        store.append([Event("merge", class_id=dog, into=store.state().named("cat"))])
+    run, news = update(run.path, cache=cache)
+    assert str(news) == "2 other labels"
+    assert run.data.class_names == ("cat", "hound", "ant")
+    with open_store(folder, write=True) as store:
+        store.append([Event("rename", class_id=store.state().named("ant"), name="bee")])
+    epochs = run.config.epochs
+    run, news = update(run.path, cache=cache)
+    assert str(news) == "'ant' is called 'bee'" and run.config.epochs == epochs and run.finished
+
+
+def test_what_cannot_be_updated_is_one_line(tmp_path):
+    run = run_of(tmp_path, began())
+    with pytest.raises(UserError, match="--epochs 0"):
+        update(run.path, data=grown(), epochs=0)
+    path = run.path / "updates.jsonl"
+    path.write_text(json.dumps({"epochs": -1}) + "\n")
+    with pytest.raises(UserError, match="line 1 not readable"):
+        load_run(run.path)
+    path.unlink()
+    (run.path / "images.csv").unlink()
+    with pytest.raises(UserError, match="does not record its images"):
+        compared(load_run(run.path), grown())
