@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lll.cli.flags import Json
-from lll.cli.terminal import say, say_json, say_table
+from lll.cli.terminal import say, say_json
 from lll.errors import UserError, nearest
 from lll.words import count, listed
 
@@ -80,9 +80,8 @@ def history(
             say_json({**asdict(event), "is_undone": event.batch in state.undone})
         return
     _say_state(state)
-    rows = [_row(event, state) for event in events]
-    headings = ("event", "when", "who", "what", "images", "batch")
-    say_table(headings, rows, left=("when", "who", "what", "batch"))
+    for event in events:
+        say(_line(event, state))
 
 
 def merge(
@@ -203,14 +202,15 @@ def _say_state(state: State) -> None:
         say(f"proposals: {listed(open_, 20)}")
 
 
-def _row(event: Event, state: State) -> tuple[str, ...]:
+def _line(event: Event, state: State) -> str:
+    """Batch, when, who, what and which images."""
     from datetime import datetime
 
     when = datetime.fromtimestamp(event.time).strftime("%Y-%m-%d %H:%M")
+    who = event.actor if event.origin == "person" else event.origin
+    images = f": {listed(event.images, 2)}" if event.images else ""
     mark = " (undone)" if event.batch in state.undone else ""
-    images = listed(event.images, 1)
-    who = event.actor if event.origin == "person" else f"{event.actor}, {event.origin}"
-    return str(event.seq), when, who, _what(event, state) + mark, images, event.batch[:SHORT]
+    return f"{event.batch[:SHORT]}  {when}  {who}  {_what(event, state)}{images}{mark}"
 
 
 def _what(event: Event, state: State) -> str:
