@@ -67,7 +67,10 @@ def events_of_run(run: Run) -> list[LabelEvent]:
 
 
 def as_recorded(run: Run, data: DataSet) -> DataSet:
-    """The images of ``data`` that ``run`` has, each on its side, with the run's classes."""
+    """The images of ``data`` that ``run`` has, each on its side, with the run's classes.
+
+    Raises UserError where an image of the run is gone, or a class of a run without updates.
+    """
     began = read_images(run.path)
     parts = data.parts
     if began is None:
@@ -76,14 +79,16 @@ def as_recorded(run: Run, data: DataSet) -> DataSet:
     ids = np.concatenate([part.ids for part in parts.values()])
     if not run.updates and data.class_names == run.data.class_names and images.keys() == set(ids):
         return data
+    at = {str(name): row for row, name in enumerate(ids)}
+    if not images.keys() <= at.keys():
+        raise _changed(run)
     every = ImageSet(
         joined([part.images for part in parts.values()]),
         _labels(run, data, images, ids),
         ids,
     )
-    at = {str(name): row for row, name in enumerate(ids)}
     rows = {
-        split: np.array([at[i.id] for i in images.values() if i.split == split and i.id in at], int)
+        split: np.array([at[i.id] for i in images.values() if i.split == split], dtype=np.intp)
         for split in ("train", "validation", "test")
     }
     if run.updates:  # its events say which of them are to choose with
@@ -108,6 +113,8 @@ def _labels(
         recorded = (images[i].label if i in images else UNLABELLED for i in ids.tolist())
         return np.fromiter(recorded, np.int64, len(ids))
     names = run.data.class_names
+    if not set(names) <= set(data.class_names) and not has_store(Path(run.config.data)):
+        raise _changed(run)
     labels = numbers_in(run.config.data, names, data)[1]
     return np.where(labels < len(names), labels, UNLABELLED)
 
@@ -150,10 +157,14 @@ def check_same_data(run: Run, prepared: Prepared) -> None:
     # An earlier version made another hash, of which the number of images is left to compare.
     same = now.fingerprint == then.fingerprint or not then.fingerprint.startswith(KIND)
     if not same or now.images != then.images or now.class_names != then.class_names:
-        raise UserError(
-            f"data {run.config.data!r} is not what {run.path} was trained on: "
-            "its images, ids or classes have changed; begin a new run"
-        )
+        raise _changed(run)
+
+
+def _changed(run: Run) -> UserError:
+    return UserError(
+        f"data {run.config.data!r} is not what {run.path} was trained on: "
+        "its images, ids or classes have changed; begin a new run, or try `lll update`"
+    )
 
 
 def told_before(run: Run, data: DataSet, epoch: int | None = None) -> list[LabelEvent] | None:

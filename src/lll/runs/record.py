@@ -124,12 +124,13 @@ class Run:
         """Every label that became known, in the order in which it did."""
         path = self.path / LABELS
         events: list[LabelEvent] = []
-        names: tuple[str, ...] = ()
+        by_names: dict[tuple[str, ...], dict[str, int]] = {}
         for number, row in enumerate(_label_rows(path), 2):
             before = events[-1].epoch if events else 0
-            now = self.names_at(int(row[2])) if row[2:] and row[2].isdecimal() else names
-            if now != names:
-                names, index = now, {name: at for at, name in enumerate(now)}
+            names = self.names_at(int(row[2]) if _is_epoch(row[2:3]) else before)
+            if names not in by_names:
+                by_names[names] = {name: at for at, name in enumerate(names)}
+            index = by_names[names]
             if fault := _fault_of(row, index, before, self.config.epochs):
                 raise _damaged(path, f"row {number}: {fault}")
             events.append(LabelEvent(row[0], index[row[1]], int(row[2]), *row[3:]))
@@ -259,9 +260,13 @@ def _fault_of(row: list[str], classes: Container[str], least: int, end: int) -> 
         return "not an id, a label, an epoch and an origin"
     if row[1] not in classes:
         return f"no class {row[1]!r} in {DATA}"
-    if not re.fullmatch("[0-9]{1,9}", row[2]) or not least <= int(row[2]) < end:
+    if not _is_epoch(row[2:3]) or not least <= int(row[2]) < end:
         return f"epoch {row[2]!r} is not from {least} to {end - 1}"
     return None
+
+
+def _is_epoch(cell: list[str]) -> bool:
+    return bool(cell) and re.fullmatch("[0-9]{1,9}", cell[0]) is not None
 
 
 def _bytes(path: Path) -> bytes:
