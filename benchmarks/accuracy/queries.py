@@ -84,7 +84,8 @@ def draw(
     rng = np.random.default_rng([11, seed])
     rows = pool(train[1], ratio, rng)
     truth = train[1][rows]
-    of_pool = fit_space(torch.from_numpy(train[0][rows]))
+    features = torch.from_numpy(train[0][rows])
+    of_pool = fit_space(features, features[None])
     both = of_both(of_pool, torch.from_numpy(test[0]))
     points, asked = of_pool.points.numpy(), both.points[len(rows) :].numpy()
     targets, probabilities = np.full(len(both.points), -1), None

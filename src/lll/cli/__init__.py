@@ -23,6 +23,7 @@ from lll.cli import (
     evaluate,
     export,
     hub,
+    label,
     labels,
     plot,
     predict,
@@ -38,6 +39,7 @@ from lll.errors import UserError, one_line, out_of_memory
 from lll.learn.memory import check_limit, keep_freed_memory
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "label": label.label,
     "train": train.train,
     "resume": train.resume,
     "update": update.update,

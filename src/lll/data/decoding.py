@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from itertools import islice, repeat
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ Known = Callable[[], NDArray[np.uint8]]
 """Reads the pixels [size, size, 3] that were made of a file before."""
 Row = tuple[str, Reader | Known]
 """What errors call an image, and what reads it."""
+T = TypeVar("T")
 
 MAX_PIXELS = 64 * 2**20  # 192 MB once decoded: more than any camera's ordinary photo
 MAX_FILE_BYTES = 256 * 2**20
@@ -69,6 +70,15 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
 
     Raises UnreadableError with the reason.
     """
+    return decode_to(data, size, lambda image: pixels_of(image, size, resize))
+
+
+def decode_to(data: bytes, size: int, use: Callable[[Image.Image], T]) -> T:
+    """What ``use`` makes of the open image in ``data``, such as `pixels_of` or `rgb`.
+
+    Its sides may be smaller than in the file, as long as they are at least twice ``size``.
+    Raises UnreadableError with the reason.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -78,7 +88,7 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
                 raise UnreadableError(f"{pixels} pixels, more than {MAX_PIXELS}")
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 size; twice the target loses nothing.
             image.draft(None, (2 * size, 2 * size))
-            return pixels_of(image, size, resize)
+            return use(image)
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -95,7 +105,12 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
 
 def pixels_of(image: Image.Image, size: int, resize: str = "squash") -> NDArray[np.uint8]:
     """An open image as `decode` gives it; UnreadableError for pixels without a fixed range."""
-    return np.asarray(_square(_rgb(upright(image)), size, resize))
+    return np.asarray(_square(rgb(image), size, resize))
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """An open image upright and in 8-bit RGB, as `decode` says; UnreadableError as `pixels_of`."""
+    return _rgb(upright(image))
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ def test_few_different_images(seed, count, different):
     noise = 1 + 0.02 * torch.randn(different, 1280, generator=generator)
     features = base[torch.arange(different) % 2] * noise
     features = features.where(features > 0.1, 0)[torch.arange(count) % different].half()
-    points = fit_space(features).points
+    points = fit_space(features, features[None]).points
     assert torch.isfinite(points).all()
     same = points[:different].repeat(count // different + 1, 1)[:count]
     torch.testing.assert_close(points, same)

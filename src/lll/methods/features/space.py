@@ -98,7 +98,7 @@ def _components(rows: Float[Tensor, "n d"], width: int) -> Float[Tensor, "d k"]:
     """The first ``width`` principal axes of centred ``rows``, largest first, signs fixed."""
     # In float64: of few different images nearly all eigenvalues are 0, and float32 gives up there.
     found = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors
-    axes = found.flip(1)[:, :width].to(rows)
+    axes: Tensor = found.flip(1)[:, :width].to(rows)
     return axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
 
 

@@ -1,0 +1,191 @@
+"""The routes of the page; `lll.label.guard` stands before them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from lll.data.decoding import UnreadableError
+from lll.errors import UserError
+from lll.label.acts import read_act
+from lll.label.gallery import SIDES
+from lll.label.session import SUGGESTIONS, Question, Session
+from lll.label.worker import Worker
+from lll.words import csv_text
+
+STATIC = {
+    "index.html": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    **{
+        f"{name}.js": "text/javascript; charset=utf-8"
+        for name in ("main", "server", "ask", "tiles", "grid", "map", "classes", "progress", "dom")
+    },
+}
+POLL_S = 0.15  # between looks at what is new
+PING_S = 15.0
+FULL = 507  # nothing was written, and the page keeps the answer and tries again
+
+
+class Page:
+    """The answers to the page's requests, about one session."""
+
+    def __init__(self, session: Session, worker: Worker) -> None:
+        self._session, self._worker = session, worker
+        self.closing = False
+
+    def routes(self) -> list[Route]:
+        """Every address there is."""
+        return [
+            Route("/", self.static),
+            Route("/static/{name}", self.static),
+            Route("/image/{number:int}/{size}", self.image),
+            Route("/api/events", self.events),
+            Route("/api/ask", self.ask),
+            Route("/api/question/{number:int}", self.question),
+            Route("/api/rows", self.rows),
+            Route("/api/map", self.map),
+            Route("/api/similar/{number:int}", self.similar),
+            Route("/api/problems", self.problems),
+            Route("/api/act", self.act, methods=["POST"]),
+            Route("/labels.csv", self.csv),
+        ]
+
+    def static(self, request: Request) -> Response:
+        """A file of the page, by its name."""
+        name = request.path_params.get("name", "index.html")
+        if name not in STATIC:
+            return PlainTextResponse("not found", 404)
+        content = (files("lll.label") / "static" / name).read_bytes()
+        return Response(content, media_type=STATIC[name])
+
+    def image(self, request: Request) -> Response:
+        """An image by its number, as a JPEG made here."""
+        number, size = request.path_params["number"], request.path_params["size"]
+        gallery = self._session.gallery
+        if number >= len(gallery) or size not in SIDES:
+            return PlainTextResponse("not found", 404)
+        try:
+            content = gallery.picture(number, size)
+        except UnreadableError as error:
+            with self._session.lock:
+                if number not in self._session.broken:
+                    self._session.broken[number] = str(error)
+                    self._session.changed()
+            return PlainTextResponse("not readable", 404)
+        keep = {"Cache-Control": "private, max-age=3600"}
+        return Response(content, media_type="image/jpeg", headers=keep)
+
+    async def events(self, request: Request) -> Response:
+        """The summary whenever it changes, as server-sent events."""
+        last = request.headers.get("last-event-id", "")
+
+        async def told() -> AsyncIterator[str]:
+            seen, quiet = last, 0.0
+            while not self.closing:
+                version = str(self._session.version)
+                if version != seen:
+                    summary = await run_in_threadpool(self._session.summary)
+                    seen, quiet = str(summary["version"]), 0.0
+                    yield f"id: {seen}\ndata: {json.dumps(summary)}\n\n"
+                elif quiet > PING_S:
+                    quiet = 0.0
+                    yield ": still here\n\n"
+                await asyncio.sleep(POLL_S)
+                quiet += POLL_S
+
+        return StreamingResponse(told(), media_type="text/event-stream")
+
+    def ask(self, request: Request) -> Response:
+        """The next question; ``held`` lists the images that the page has already."""
+        held = [int(n) for n in request.query_params.get("held", "").split(",") if n.isdecimal()]
+        inside = {n for n in held if n < len(self._session.gallery)}
+        return JSONResponse(self._told(self._session.ask(inside)))
+
+    def question(self, request: Request) -> Response:
+        """The question of one image as it stands now."""
+        number = request.path_params["number"]
+        if number >= len(self._session.gallery):
+            return PlainTextResponse("not found", 404)
+        return JSONResponse(self._told(self._session.again(number)))
+
+    def _told(self, question: Question | None) -> dict[str, Any] | None:
+        """What the page is told of a question, and not whether it is an audit."""
+        if question is None:
+            return None
+        path = self._session.gallery.photos[question.image].path
+        return {
+            "image": question.image,
+            "path": path,
+            "suggestions": [list(pair) for pair in question.ranked[:SUGGESTIONS]],
+        }
+
+    def rows(self, request: Request) -> Response:
+        """See `Session.rows`."""
+        return _binary(self._session.rows())
+
+    def map(self, request: Request) -> Response:
+        """Places on the map, float32 [n, 2]."""
+        places = self._session.places
+        return _binary(b"" if places is None else places.astype("<f4").tobytes())
+
+    def similar(self, request: Request) -> Response:
+        """The images most like one."""
+        number = request.path_params["number"]
+        if number >= len(self._session.gallery):
+            return PlainTextResponse("not found", 404)
+        return JSONResponse(self._worker.similar(number))
+
+    def problems(self, request: Request) -> Response:
+        """The images that cannot be read, and why."""
+        with self._session.lock:
+            broken = sorted(self._session.broken.items())
+        photos = self._session.gallery.photos
+        return JSONResponse([[number, photos[number].path, why] for number, why in broken])
+
+    async def act(self, request: Request) -> Response:
+        """Do what a person did."""
+        body = await request.body()
+        return await run_in_threadpool(_answered, lambda: self._session.act(read_act(body)))
+
+    def csv(self, request: Request) -> Response:
+        """Every label as a CSV."""
+        state = self._session.store.state()
+        names = state.live()
+        rows = [
+            (path, names[state.resolved(label.class_id)], label.origin)
+            for path, label in sorted(state.labels.items())
+        ]
+        text = csv_text([("file", "label", "origin"), *rows])
+        attach = {"Content-Disposition": 'attachment; filename="labels.csv"'}
+        content = text.encode(errors="backslashreplace")
+        return Response(content, media_type="text/csv; charset=utf-8", headers=attach)
+
+
+def make_app(page: Page) -> Starlette:
+    """The application, without its guard."""
+    return Starlette(routes=page.routes())
+
+
+def _binary(content: bytes) -> Response:
+    return Response(content, media_type="application/octet-stream")
+
+
+def _answered(work: Callable[[], dict[str, Any]]) -> Response:
+    """What ``work`` gives, or in one line why it was not done."""
+    try:
+        return JSONResponse(work())
+    except UserError as error:
+        # The store says in words what SQLite raised: then the disk is at fault, not the act.
+        kept = isinstance(error.__context__, sqlite3.Error | OSError)
+        return JSONResponse({"error": str(error)}, FULL if kept else 400)

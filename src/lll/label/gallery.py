@@ -1,0 +1,86 @@
+"""The images of a folder: numbered by path, read from their files, shown re-encoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lll.data.cache import identity
+from lll.data.decoding import Reader, UnreadableError, decode_to, read_one, rgb
+from lll.data.files import image_reader
+from lll.data.walk import Entry, walk
+from lll.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIDES: Mapping[str, int] = {"thumb": 192, "full": 1280}
+"""The sizes that are shown, by name: pixels of the longer side at most."""
+QUALITY = 88
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image file: its ``path`` in the folder as text, its ``place`` on the disk, its state."""
+
+    path: str
+    place: Path
+    read: Reader
+    stamp: bytes
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The images of ``folder``; image i is ``photos[i]``, and ``at`` finds i by path."""
+
+    folder: Path
+    photos: tuple[Photo, ...]
+    at: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def picture(self, number: int, size: str) -> bytes:
+        """Image ``number`` as a JPEG of at most `SIDES` pixels; UnreadableError if it is none."""
+        content = read_one(self.photos[number].read)
+        if isinstance(content, UnreadableError):
+            raise content
+        assert isinstance(content, bytes)
+        return decode_to(content, SIDES[size], _jpeg(SIDES[size]))
+
+
+def open_gallery(folder: Path) -> Gallery:
+    """The images below ``folder``, by path; none is opened. UserError if there is none."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is not a folder: name the folder that holds the images")
+    photos = [photo for entry in walk(folder) if (photo := _photo(entry))]
+    if not photos:
+        raise UserError(f"{folder}: there is no image file in it")
+    at = {photo.path: number for number, photo in enumerate(photos)}
+    return Gallery(folder, tuple(photos), at)
+
+
+def _photo(entry: Entry) -> Photo | None:
+    if entry.folder:
+        return None
+    reader, _ = image_reader(entry)
+    if reader is None:
+        return None
+    known = identity(entry.status) if entry.status else ()
+    stamp = hashlib.blake2b(f"{entry.place}\0{known}".encode(errors="surrogateescape"))
+    return Photo(entry.path, Path(entry.place), reader, stamp.digest()[:16])
+
+
+def _jpeg(side: int) -> Callable[[Image.Image], bytes]:
+    def made(image: Image.Image) -> bytes:
+        small = rgb(image).copy()
+        small.thumbnail((side, side))
+        file = BytesIO()
+        small.save(file, "JPEG", quality=QUALITY)
+        return file.getvalue()
+
+    return made

@@ -1,0 +1,100 @@
+// The classes: counts, names, merging; proposals to name.
+
+import { askName, count, digit, fill, h, mark, number, percent, say } from "./dom.js";
+import { act, classes, server } from "./server.js";
+
+const SHEET = 12; // images of a proposal that are shown
+
+let root;
+let drawn = "";
+
+export const title = "Classes";
+
+export function open(main) {
+  root = main;
+  drawn = "";
+  update();
+}
+
+const audited = ({ n, right, low, high }) => (n ? `${right} of ${n} (${percent(low)} to ${percent(high)})` : "–");
+
+const rename = (one) => askName(`Rename ${one.name}`, [], (name) => act("rename", { class_id: one.id, name }), one.name);
+
+function merge(one) {
+  const others = classes().filter((other) => other.id !== one.id);
+  askName(`Merge ${one.name} into`, others.map((other) => other.name), (name) => {
+    const into = others.find((other) => other.name === name);
+    if (into) act("merge", { class_id: one.id, into: into.id });
+    else say(`There is no class ${name}.`);
+  });
+}
+
+function row(one, at) {
+  const button = (text, does) => h("button", { type: "button", onclick: does, "aria-label": `${text}: ${one.name}` }, text);
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, mark(at), ` ${one.name}`),
+    h("td", {}, h("kbd", {}, digit(at) || "/")),
+    h("td", { class: "number" }, number(one.count)),
+    h("td", {}, audited(one.audit)),
+    h(
+      "td",
+      { class: "row" },
+      button("Rename", () => rename(one)),
+      classes().length > 1 ? button("Merge", () => merge(one)) : null,
+      button("See them", () => (location.hash = `#grid/label/${one.id}`)),
+      button("Find more", () => (location.hash = `#grid/guess/${one.id}`)),
+    ),
+  );
+}
+
+function proposal(one) {
+  const name = () => askName(`Name ${one.name}`, classes().map((other) => other.name), (text) => act("name", { proposal: one.id, name: text }));
+  return h(
+    "section",
+    { class: "proposal" },
+    h("h3", {}, `${one.name}: ${count(one.images.length, "image")}`),
+    h("div", { class: "sheet" }, one.images.slice(0, SHEET).map((image) => h("img", { src: `/image/${image}/thumb`, alt: `Image ${image + 1}` }))),
+    h(
+      "p",
+      { class: "row" },
+      h("button", { type: "button", class: "main", onclick: name }, "Name it …"),
+      h("button", { type: "button", onclick: () => act("reject", { proposal: one.id }) }, "It is no class"),
+    ),
+  );
+}
+
+export function update() {
+  if (root?.dataset.screen !== "classes" || !server.summary) return;
+  const { proposals } = server.summary;
+  const key = JSON.stringify([classes(), proposals]);
+  if (key === drawn) return;
+  drawn = key;
+  const add = () => askName("New class", [], (name) => act("class", { name }));
+  fill(
+    root,
+    h("h1", {}, "Classes"),
+    classes().length
+      ? h(
+          "div",
+          { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of classes" },
+          h(
+            "table",
+            {},
+            h("thead", {}, h("tr", {}, ["Class", "Key", "Labels", "Right in the audit", "Change"].map((text) => h("th", { scope: "col" }, text)))),
+            h("tbody", {}, classes().map(row)),
+          ),
+        )
+      : h("p", { class: "empty" }, "There is no class yet. Name the first one here, or on Ask while you look at an image."),
+    h("p", {}, h("button", { type: "button", onclick: add }, "New class … ", h("kbd", {}, "N"))),
+    proposals.length ? h("h2", {}, "Proposed classes") : null,
+    ...proposals.map(proposal),
+  );
+}
+
+export function key(event) {
+  if (event.key.toLowerCase() !== "n") return false;
+  askName("New class", [], (name) => act("class", { name }));
+  return true;
+}

@@ -1,0 +1,80 @@
+// Small helpers: elements, spoken messages, dialogs. Text is always text, never markup.
+
+export function h(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name in node && typeof value !== "string") node[name] = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...present(children));
+  return node;
+}
+
+const present = (children) => children.flat().filter((child) => child !== null && child !== undefined);
+
+export const fill = (node, ...children) => node.replaceChildren(...present(children));
+
+export const byId = (id) => document.getElementById(id);
+
+let quiet;
+export function say(text) {
+  const box = byId("said");
+  box.textContent = text;
+  box.classList.add("shown");
+  clearTimeout(quiet);
+  quiet = setTimeout(() => box.classList.remove("shown"), 4000);
+}
+
+export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+export const css = (share) => `${100 * share}%`;
+export const number = (value) => value.toLocaleString("en");
+export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+
+export function dialog(title, ...content) {
+  const box = byId("dialog");
+  box.replaceChildren(
+    h("h2", { id: "dialog-title" }, title),
+    ...content,
+    h("form", { method: "dialog" }, h("button", {}, "Close (Esc)")),
+  );
+  box.showModal();
+  return box;
+}
+
+// Asks for a class: an input with the names there are. `chosen` gets the name.
+export function askName(title, names, chosen, value = "") {
+  const input = h("input", { id: "name", list: "names", autocomplete: "off", maxlength: "200" });
+  input.value = value;
+  const form = h(
+    "form",
+    {
+      onsubmit: (event) => {
+        event.preventDefault();
+        const name = input.value.trim();
+        byId("dialog").close();
+        if (name) chosen(name);
+      },
+    },
+    h("label", { for: "name" }, "Name of the class"),
+    input,
+    h("datalist", { id: "names" }, names.map((name) => h("option", { value: name }))),
+    h("button", {}, "OK (Enter)"),
+  );
+  dialog(title, form);
+  input.focus();
+  input.select();
+}
+
+const COLOURS = ["#1f5fbf", "#b3470a", "#23762b", "#8e2fa6", "#a8244f", "#00696e", "#7a5200", "#4b4bd1", "#6b6b00", "#5d4a45"];
+export const colour = (at) => COLOURS[at % COLOURS.length];
+export const letter = (at) => String.fromCharCode(65 + (at % 26)) + (at >= 26 ? Math.floor(at / 26) : "");
+export const digit = (at) => (at < 9 ? String(at + 1) : at === 9 ? "0" : "");
+export const digitAt = (key) => (key === "0" ? 9 : Number(key) - 1);
+
+export function mark(at) {
+  const node = h("span", { class: "mark", "aria-hidden": "true" }, letter(at));
+  node.style.backgroundColor = colour(at);
+  return node;
+}

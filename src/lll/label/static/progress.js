@@ -1,0 +1,77 @@
+// How good is the model, what is wrong with images, and the way out.
+
+import { count, css, fill, h, number, percent } from "./dom.js";
+import { get, server } from "./server.js";
+
+const FEW = 30; // audits, below which there is no verdict
+
+let root;
+let drawn = "";
+let problems = [];
+
+export const title = "Progress";
+
+export async function open(main) {
+  root = main;
+  drawn = "";
+  update();
+  problems = await get("/api/problems");
+  drawn = "";
+  update();
+}
+
+function verdict({ n, right, low, high }) {
+  if (!n) return [h("p", { class: "big" }, "–"), h("p", {}, "Every tenth question on Ask is drawn at random, and what the model says of it is fixed before you see it. Those answers measure how good it is. There is none yet.")];
+  const few = n < FEW ? ` That is few: ${FEW} make a verdict.` : "";
+  return [
+    h("p", { class: "big" }, percent(right / n)),
+    h("p", {}, `The model was right on ${right} of ${count(n, "image")} drawn at random. The true share of all images lies between ${percent(low)} and ${percent(high)} (95 % interval) at the time of those answers, when the model had fewer labels.${few}`),
+  ];
+}
+
+function gauge({ n, right, low, high }) {
+  if (!n) return null;
+  const span = h("span", { class: "span" });
+  span.style.left = css(low);
+  span.style.width = css(high - low);
+  const dot = h("span", { class: "dot" });
+  dot.style.left = css(right / n);
+  return h("div", { class: "gauge", "aria-hidden": "true" }, span, dot);
+}
+
+export function update() {
+  const summary = server.summary;
+  if (root?.dataset.screen !== "progress" || !summary) return;
+  const key = JSON.stringify([summary, problems]);
+  if (key === drawn) return;
+  drawn = key;
+  const facts = [
+    ["Images", number(summary.images)],
+    ["With a label", number(summary.labelled)],
+    ["Skipped or unsure", number(summary.marked)],
+    ["Encoded", number(summary.encoded)],
+    ["Model", summary.model ? `logistic regression on ${count(summary.model.labels, "label")}` : "none yet: it needs labels of two classes"],
+  ];
+  fill(
+    root,
+    h("h1", {}, "Progress"),
+    h("section", { class: "card" }, h("h2", {}, "How good is it?"), ...verdict(summary.audit), gauge(summary.audit)),
+    h("section", { class: "card" }, h("h2", {}, "So far"), h("dl", {}, facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))))),
+    h(
+      "section",
+      { class: "card" },
+      h("h2", {}, "Export"),
+      h("p", {}, h("a", { class: "button main", href: "/labels.csv", download: "labels.csv" }, `Labels as CSV (${number(summary.labelled)})`)),
+    ),
+    h(
+      "section",
+      { class: "card" },
+      h("h2", {}, "Problems"),
+      problems.length
+        ? h("ul", {}, problems.slice(0, 200).map(([, path, why]) => h("li", {}, `${path}: ${why}`)))
+        : h("p", {}, "No image was unreadable so far."),
+    ),
+  );
+}
+
+export const key = () => false;

@@ -1,0 +1,132 @@
+"""`lll label` as a process of its own, and requests to it that need not be a browser's."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from PIL import Image
+from tests.processes import ENVIRONMENT
+
+
+def write_images(folder: Path, count: int, *, kinds: int = 2) -> Path:
+    """PNG files of some plain colours: ``kinds`` of them, in turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    colours = [(220, 40, 40), (40, 80, 220), (60, 190, 60), (230, 210, 60)]
+    for i in range(count):
+        shade = tuple(min(255, part + i % 7) for part in colours[i % kinds])
+        Image.new("RGB", (24, 24), shade).save(folder / f"{i:05d}.png")
+    return folder
+
+
+def link_images(folder: Path, count: int) -> Path:
+    """As many names of one small image; quick to make."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = folder / "0.png"
+    Image.new("RGB", (8, 8), (9, 99, 199)).save(first)
+    for i in range(1, count):
+        os.link(first, folder / f"{i}.png")
+    return folder
+
+
+@dataclass
+class Served:
+    """A running server: its process, address and cookie."""
+
+    process: subprocess.Popen
+    address: str
+    port: int
+    cookie: str = ""
+
+    def ask(self, method, path, body=None, **changed):
+        """Status and body of an answer; ``changed`` headers, where None leaves one out."""
+        headers = {
+            "Host": f"127.0.0.1:{self.port}",
+            "Cookie": self.cookie,
+            "Origin": f"http://127.0.0.1:{self.port}",
+            "X-LLL": "1",
+            "Content-Type": "application/json",
+        } | {name.replace("_", "-"): value for name, value in changed.items()}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, value in headers.items():
+                if value is not None:
+                    connection.putheader(name, value)
+            content = body if isinstance(body, bytes) else json.dumps(body or "").encode()
+            connection.putheader("Content-Length", str(len(content)))
+            connection.endheaders(content)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.headers
+        finally:
+            connection.close()
+
+    def get(self, path):
+        status, body, _ = self.ask("GET", path)
+        assert status == 200, (path, status, body)
+        return json.loads(body)
+
+    def act(self, op, images=(), **about):
+        """Do as the page does; the answer."""
+        act = {"uuid": str(uuid.uuid4()), "op": op, "images": list(images)} | about
+        status, body, _ = self.ask("POST", "/api/act", act)
+        assert status == 200, body
+        return json.loads(body)
+
+    def csv(self):
+        return self.ask("GET", "/labels.csv")[1].decode().splitlines()
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def start(folder: Path, cache: Path, *flags: str) -> Served:
+    """The server of ``folder``, once it can be opened; AssertionError with what it said if not."""
+    cache.mkdir(parents=True, exist_ok=True)
+    said = cache / "said.txt"
+    with said.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lll", "label", str(folder), "--no-browser", *flags],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=ENVIRONMENT | {"LLL_CACHE": str(cache)},
+        )
+    while "open http" not in said.read_text() and process.poll() is None:
+        time.sleep(0.02)
+    assert process.poll() is None, said.read_text()
+    address = said.read_text().split("open ")[1].split()[0]
+    served = Served(process, address, urlsplit(address).port)
+    try:
+        status, _, headers = served.ask("GET", address.split(str(served.port))[1], Cookie=None)
+        assert status == 303
+        served.cookie = headers["set-cookie"].split(";")[0]
+    except BaseException:
+        served.kill()
+        raise
+    return served
+
+
+@contextmanager
+def serving(folder: Path, cache: Path, *flags: str):
+    """`start`, and the end of it."""
+    served = start(folder, cache, *flags)
+    try:
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.process.send_signal(signal.SIGINT)
+        try:
+            served.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            served.kill()
+        shutil.rmtree(cache, ignore_errors=True)
