@@ -31,7 +31,6 @@ ANGLE, SHEAR, SHIFT = math.radians(30), 0.3, 0.3  # at most, either way
 PATCH = 0.5  # the largest side, as a share of the image's
 LEVELS = 256
 GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R 601-2, as Pillow rounds it
-SMOOTH = ((1.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def draw_randaugment(n: int, weak: Strength, generator: torch.Generator) -> Draw
 
 
 def apply_randaugment(images: UInt8[Tensor, "n 3 h w"], draw: Draw) -> Float[Tensor, "n 3 h w"]:
-    """Show ``images`` as drawn: floats in [0, 1]."""
+    """Show ``images`` as drawn: floats in [0, 1], channels-last in memory."""
     n, _, height, width = images.shape
     if n == 0:
         return images.float()
@@ -81,7 +80,8 @@ def apply_randaugment(images: UInt8[Tensor, "n 3 h w"], draw: Draw) -> Float[Ten
     levels = (resample(images, source[:, :2]) * (LEVELS - 1)).round()
     for slot in range(SLOTS):
         levels = recoloured(levels, draw.operations[:, slot], draw.amounts[:, slot])
-    return torch.where(patched(draw.patch, height, width), 0.5, levels / (LEVELS - 1))
+    shown = torch.where(patched(draw.patch, height, width), 0.5, levels / (LEVELS - 1))
+    return shown.contiguous(memory_format=torch.channels_last)
 
 
 def moved(draw: Draw, slot: int, aspect: float) -> Float[Tensor, "n 3 3"]:
@@ -176,11 +176,11 @@ def grey_of(levels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
 
 
 def smoothed(levels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Each pixel mixed with its eight neighbours and rounded; the border stays."""
-    kernel = torch.tensor(SMOOTH, device=levels.device, dtype=levels.dtype)
-    mixed = F.conv2d(levels, kernel.expand(3, 1, 3, 3) / kernel.sum(), padding=1, groups=3)
+    """Each pixel, five times, and its eight neighbours, once, on average; the border stays."""
+    around = 9 * F.avg_pool2d(levels, 3, stride=1, padding=1)
+    mixed = ((around + 4 * levels) / 13 + 0.5).floor()
     out = levels.clone()
-    out[:, :, 1:-1, 1:-1] = (mixed[:, :, 1:-1, 1:-1] + 0.5).floor()
+    out[:, :, 1:-1, 1:-1] = mixed[:, :, 1:-1, 1:-1]
     return out
 
 
