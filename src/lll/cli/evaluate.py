@@ -42,6 +42,8 @@ def evaluate(
 def say_figures(figures: dict[str, Any]) -> None:
     """Print the figures of `lll.runs.assess.evaluate` as tables."""
     _say_accuracy(figures)
+    if figures["audit"]:
+        say(figures["audit"]["words"])
     _say_classes(figures)
     if len(figures["class_names"]) <= MATRIX_CLASSES:
         _say_confusion(figures)

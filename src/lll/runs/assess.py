@@ -24,6 +24,7 @@ from lll.metrics.neighbours import neighbour_accuracy
 from lll.metrics.points import check_classes, check_finite
 from lll.metrics.progress import area_under_labels, forgetting_per_class, mean_forgetting
 from lll.runs.again import prepare_again
+from lll.runs.audit import audited_in
 from lll.runs.checkpoint import Position, load_checkpoint
 from lll.runs.files import write_whole
 from lll.runs.predict import Encoded, encode, load_learner
@@ -92,8 +93,18 @@ def evaluate(
         "accuracy": _accuracy_figures(run, prepared, position, encoded[1], test.truth),
         "latent": _latent_figures(prepared, encoded, (train.truth, test.truth), missing),
         "course": _course_figures(run, prepared, missing),
+        "audit": _audit_figures(run),
         "missing": missing,
     }
+
+
+def _audit_figures(run: Run) -> dict[str, Any] | None:
+    """The audited labels of the run's folder; None where there are none."""
+    found = audited_in(run.config.data)
+    if found is None:
+        return None
+    low, high = found.interval
+    return {"n": found.n, "right": found.right, "low": low, "high": high, "words": str(found)}
 
 
 def save_evaluation(run: Run, figures: dict[str, Any]) -> Path:

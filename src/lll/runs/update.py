@@ -18,7 +18,7 @@ from lll.labels.events import Giver
 from lll.learn.loop import Watch
 from lll.learn.sides import sides_of
 from lll.runs.again import as_recorded, events_of_run, numbers_in
-from lll.runs.assess import check_finished
+from lll.runs.assess import EVALUATION, check_finished
 from lll.runs.record import Run, load_run
 from lll.runs.resume import resume
 from lll.runs.train import data_of
@@ -90,6 +90,7 @@ def update(
         if not news:
             return run, news
         record = replace(record, epochs=_epochs(run.config, run.cycles[0], epochs, news))
+        (run.path / EVALUATION).unlink(missing_ok=True)  # of what the run was
         append_update(run.path, replace(record, facts=_facts(run, data, record)))
     if not record.epochs:
         return load_run(path), news

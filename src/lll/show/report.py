@@ -12,6 +12,7 @@ from lll.config import RunConfig
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.runs import assess
+from lll.runs.audit import audited_in
 from lll.runs.files import check_target, write_whole
 from lll.runs.record import Run, load_run
 from lll.runs.train import data_of
@@ -147,7 +148,9 @@ def _document(shown: Sequence[Shown]) -> str:
     several = len(shown) > 1
     title = " · ".join(one.name for one in shown)
     intro = tag("p", _summary(shown), class_="note")
-    lines = [tag("p", note, class_="missing") for one in shown for note in one.notes]
+    audits = [(one, audited_in(one.run.config.data)) for one in shown]
+    lines = [tag("p", f"{one.name}: {found}.") for one, found in audits if found]
+    lines += [tag("p", note, class_="missing") for one in shown for note in one.notes]
     sections = {
         "Comparison" if several else "Result": Html(
             "".join(lines) + side_by_side([result_table(shown), per_class_table(shown)])

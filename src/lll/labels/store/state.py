@@ -112,6 +112,18 @@ class State:
         label = self.labels.get(image)
         return None if label is None else self.resolved(label.class_id)
 
+    def audited(self) -> list[tuple[int, bool]]:
+        """The class of each audited image, and whether it was predicted; oldest first.
+
+        Both by the labels and merges of now: a corrected label corrects its audit.
+        """
+        found = []
+        for image, audit in sorted(self.audits.items(), key=lambda item: item[1].seq):
+            truth, said = self.class_of(image), audit.predicted
+            if truth is not None:
+                found.append((truth, said is not None and self.resolved(said) == truth))
+        return found
+
     def live(self) -> dict[int, str]:
         """The names of the classes that are no aliases, by id, in the order of the ids."""
         return {c.id: c.name for _, c in sorted(self.classes.items()) if c.alias_of is None}
