@@ -4,9 +4,11 @@
     python benchmarks/peers.py --peer keras
 
 keras: the `gradual` step on `convnet` (two strong views, contrast, weak view, classify) written
-plainly in Keras 3 on TensorFlow. lightly: contrast alone, with lightly's transform, data loader
-and loss around the same encoder; ours takes NT-Xent there too. Peers are installed by pip into
-environments of their own in the repository root, and kept; remove ``.venv-bench-*`` to renew.
+plainly in Keras 3 on TensorFlow, in float32 and in its mixed_bfloat16; ours takes the precision
+that `auto` picks, and the ratio is to the faster of the two. lightly: contrast alone, with
+lightly's transform, data loader and loss around the same encoder; ours takes NT-Xent there too.
+Peers are installed by pip into environments of their own in the repository root, and kept;
+remove ``.venv-bench-*`` to renew.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ class Peer:
     """A competitor: its script, what pip installs for it, and what of ours it is set against.
 
     ``seconds`` is how long a round of each side lasts; ``target`` the ratio that is wanted.
+    ``variants`` are flags of the script by name: ours is set against the fastest.
     """
 
     script: str
@@ -49,6 +52,7 @@ class Peer:
     ours: tuple[str, ...]
     seconds: float
     target: float
+    variants: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"": ()})
 
 
 def same_torch() -> str:
@@ -61,9 +65,10 @@ PEERS = {
         "peers_keras.py",
         ("tensorflow-cpu", "keras>=3"),
         "gradual step, contrast and classify",
-        ("--precision", "float32"),
+        ("--precision", "auto"),
         3.0,
         1.5,
+        {p: ("--precision", p) for p in ("float32", "mixed_bfloat16")},
     ),
     "lightly": Peer(
         "peers_lightly.py",
@@ -98,21 +103,32 @@ def environment(name: str, packages: tuple[str, ...]) -> Path:
 
 
 def measure(name: str, peer: Peer, rounds: int, batch: int) -> dict[str, Any]:
-    """Images per second of ours and of the peer in turn, and their ratio round by round."""
+    """Images per second of ours and of the peer in turn; ours / the fastest, round by round."""
     python = environment(name, peer.packages)
     size = ["--batch", str(batch)]
     with ExitStack() as stack:
         ours = stack.enter_context(
             Worker(f"ours-beside-{name}", [HERE / "ours.py", *size, *peer.ours])
         )
-        theirs = stack.enter_context(Worker(name, [HERE / peer.script, *size], python=python))
-        rates = alternate([ours, theirs], rounds, peer.seconds)
+        theirs = {
+            how: stack.enter_context(
+                Worker(
+                    f"{name}{how and '-' + how}", [HERE / peer.script, *size, *flags], python=python
+                )
+            )
+            for how, flags in peer.variants.items()
+        }
+        rates = alternate([ours, *theirs.values()], rounds, peer.seconds)
+        fastest = list(map(max, zip(*(rates[one.name] for one in theirs.values()), strict=True)))
         return {
             "work": peer.work,
             "batch": batch,
             "ours": {**ours.ready, "images_per_second": spread(rates[ours.name])},
-            "peer": {**theirs.ready, "images_per_second": spread(rates[name])},
-            "ratio": ratios(rates[ours.name], rates[name]),
+            "peer": {
+                how: {**one.ready, "images_per_second": spread(rates[one.name])}
+                for how, one in theirs.items()
+            },
+            "ratio": ratios(rates[ours.name], fastest),
             "target": peer.target,
         }
 
@@ -129,12 +145,13 @@ def row(result: dict[str, Any]) -> list[str]:
     """One line of the table."""
     if "not_available" in result:
         return [result["name"], result["work"], result["not_available"], "", "", ""]
-    versions = ", ".join(f"{k} {v}" for k, v in result["peer"]["versions"].items())
+    peers = result["peer"]
+    versions = ", ".join(f"{k} {v}" for k, v in next(iter(peers.values()))["versions"].items())
     return [
         f"{result['name']} ({versions})",
         f"{result['work']}, batch {result['batch']}, {result['ours']['threads']} threads",
         shown(result["ours"]["images_per_second"]),
-        shown(result["peer"]["images_per_second"]),
+        "; ".join(f"{how} {shown(p['images_per_second'])}".strip() for how, p in peers.items()),
         shown(result["ratio"], ".2f", "x"),
         f"{result['target']:g}x",
     ]
@@ -161,7 +178,7 @@ def main() -> None:
     for name in given.peer or PEERS:
         show_line(f"peers: {name} ...")
         results.append(measured_or_not(name, given.rounds, given.batch))
-    columns = ("peer", "work", "ours, images/s", "peer, images/s", "ours / peer", "wanted")
+    columns = ("peer", "work", "ours, images/s", "peer, images/s", "ours / fastest", "wanted")
     show("Peers on the same cores: median (least – greatest)", columns, [row(r) for r in results])
     save("peers", {"peers": results})
 

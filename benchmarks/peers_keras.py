@@ -90,10 +90,10 @@ def make_step(batch: int, labelled: int) -> Callable[[], Any]:
     """One gradual step on ``batch`` images in memory, the first ``labelled`` with labels."""
     strong, weak = augmenter(0.25, 0.6, 0.2), augmenter(0.75, 0.3, 0.1)
     encode = encoder()
-    project = keras.Sequential(
-        [keras.Input((WIDTH,)), layers.Dense(WIDTH), activation(), layers.Dense(WIDTH)]
-    )
-    probe = keras.Sequential([keras.Input((WIDTH,)), layers.Dense(CLASSES)])
+    # Outputs in float32, as Keras' guide to mixed precision asks.
+    last = layers.Dense(WIDTH, dtype="float32")
+    project = keras.Sequential([keras.Input((WIDTH,)), layers.Dense(WIDTH), activation(), last])
+    probe = keras.Sequential([keras.Input((WIDTH,)), layers.Dense(CLASSES, dtype="float32")])
     contrastive, probing = keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-2)
     contrastive.build(encode.trainable_weights + project.trainable_weights)
     probing.build(probe.trainable_weights)
@@ -129,7 +129,9 @@ def main() -> None:
     """Build the step, warm up, answer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=525)
+    parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     given = parser.parse_args()
+    keras.mixed_precision.set_global_policy(given.precision)
     channel = answer_channel()
     tf.config.threading.set_intra_op_parallelism_threads(cores())
     step = make_step(given.batch, given.batch // 2)
