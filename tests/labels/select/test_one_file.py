@@ -1,0 +1,46 @@
+"""A query strategy is one file and one table line: this file is one, the line in a fixture."""
+
+import numpy as np
+import pytest
+from benchmarks.accuracy import queries
+from tests.labels.select import test_select as invariants
+
+from lll.labels.select import STRATEGIES, Candidates
+from lll.labels.select.candidates import pool_of
+
+
+def farthest(candidates: Candidates, count: int, generator: np.random.Generator):
+    """One after another the open image that is farthest from those that have a label."""
+    at = pool_of(candidates, generator)
+    points, known = candidates.features[at], candidates.targets[at] >= 0
+    picked = []
+    while len(picked) < count and not known.all():
+        apart = np.full(len(at), np.inf)
+        for one in points[known]:
+            apart = np.minimum(apart, np.linalg.norm(points - one, axis=1))
+        best = int(np.where(known, -1, apart).argmax())
+        known[best] = True
+        picked.append(at[best])
+    return np.array(picked, dtype=np.intp)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setitem(STRATEGIES, "farthest", farthest)
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_it_keeps_what_every_strategy_must_keep(count):
+    invariants.test_picks_are_open_distinct_and_as_many_as_asked("farthest", count)
+    invariants.test_degenerate_features("farthest", np.eye(5, 3))
+    invariants.test_without_labels_each_group_is_asked_about_once("farthest")
+
+
+def test_its_gain_is_measured_by_its_name(capsys, monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    features = (np.eye(3, 16)[labels] * 4 + rng.normal(size=(120, 16))).astype(np.float16)
+    part = (features, labels)
+    monkeypatch.setattr(queries, "read", lambda source, cache: (part, part, 3))
+    queries.main(["blobs", "--draws", "1", "--strategies", "farthest"])
+    assert capsys.readouterr().out.splitlines()[1].startswith("farthest ")
