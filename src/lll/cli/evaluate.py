@@ -9,10 +9,11 @@ import typer
 from lll.cli.flags import Cache, Json, RunFolder
 from lll.cli.loading import load_with_bar
 from lll.cli.terminal import plain, say, say_json, say_table, working
-from lll.words import NOTHING, count, decimal, percent, points, reasons
+from lll.words import NOTHING, count, percent, points, reasons
 
 MATRIX_CLASSES = 12  # more do not fit 80 columns
 COURSE_ROWS = 12
+TITLES = {"course": "Over the run"}
 
 
 def evaluate(
@@ -41,14 +42,17 @@ def evaluate(
 
 def say_figures(figures: dict[str, Any]) -> None:
     """Print the figures of `lll.runs.assess.evaluate` as tables."""
+    from lll.runs.figures import FIGURES
+
     _say_accuracy(figures)
     if figures["audit"]:
         say(figures["audit"]["words"])
     _say_classes(figures)
     if len(figures["class_names"]) <= MATRIX_CLASSES:
         _say_confusion(figures)
-    _say_latent(figures)
     _say_course(figures["course"])
+    for group in dict.fromkeys(path.split(".")[0] for path in FIGURES):
+        _say_group(figures, group)
     for line in reasons(figures["missing"]):
         say(f"left out: {line}")
 
@@ -106,25 +110,24 @@ def _say_confusion(figures: dict[str, Any]) -> None:
     )
 
 
-def _say_latent(figures: dict[str, Any]) -> None:
-    latent, images = figures["latent"], figures["images"]
-    k_means, silhouettes = latent["kmeans"], latent["silhouette"]
-    fitted = f"fitted to {count(images['train'], 'training image')}"
-    clusters = f"{k_means['clusters']} clusters of {count(images['test'], 'test image')}"
-    where = f"{count(silhouettes['images'], 'test image')}, -1 to 1"
+def _say_group(figures: dict[str, Any], group: str) -> None:
+    """The figures of `FIGURES` whose place begins with ``group``."""
+    from lll.runs.figures import FIGURES, figure_at
+
     rows = [
-        ("linear probe", percent(latent["linear_probe"]), f"logistic, {fitted}"),
-        *(
-            (f"{k} nearest neighbours", percent(share), f"accuracy, {fitted}")
-            for k, share in latent["knn"].items()
-        ),
-        ("k-means NMI", decimal(k_means["nmi"]), clusters),
-        ("k-means ARI", decimal(k_means["ari"]), "chance is 0"),
-        ("k-means matched", percent(k_means["matched_accuracy"]), "best one-to-one naming"),
-        ("silhouette, classes", decimal(silhouettes["true"]), where),
-        ("silhouette, clusters", decimal(silhouettes["kmeans"]), where),
+        (figure.title, figure.written(figure_at(figures, path)), figure.how)
+        for path, figure in FIGURES.items()
+        if path.split(".")[0] == group
     ]
-    say_table(("figure", "value", "how"), rows, left=("how",), title="Latent space")
+    say_table(("figure", "value", "how"), rows, left=("how",), title=_title(figures, group))
+
+
+def _title(figures: dict[str, Any], group: str) -> str:
+    if group != "latent":
+        return TITLES.get(group, group)
+    train, test = (figures["images"][side] for side in ("train", "test"))
+    images = f"{count(train, 'training image')} and {count(test, 'test image')}"
+    return f"Latent space of {images}"
 
 
 def _say_course(course: dict[str, Any]) -> None:
@@ -142,9 +145,3 @@ def _say_course(course: dict[str, Any]) -> None:
     ]
     headings = ("epoch", "classes", "labels", "test accuracy")
     say_table(headings, rows, title="Accuracy against labels known")
-    rows_over_the_run = [
-        ("area under accuracy against labels", decimal(course["area_under_labels"])),
-        ("forgetting, percentage points", points(course["forgetting"])),
-        ("seconds per epoch", decimal(course["seconds_per_epoch"], 1)),
-    ]
-    say_table(("figure", "value"), rows_over_the_run, title="Over the run")

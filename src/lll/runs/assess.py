@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +17,18 @@ from lll.learn.feeding import Split
 from lll.learn.learner import Learner
 from lll.learn.prepare import Prepared
 from lll.metrics.accuracy import accuracy, confusion
-from lll.metrics.clusters import SILHOUETTE_MOST, Agreement, agreement, k_means, silhouette
-from lll.metrics.linear_probe import linear_probe_accuracy
-from lll.metrics.neighbours import neighbour_accuracy
-from lll.metrics.points import check_classes, check_finite
-from lll.metrics.progress import area_under_labels, forgetting_per_class, mean_forgetting
+from lll.metrics.clusters import SILHOUETTE_MOST
+from lll.metrics.points import check_finite
 from lll.runs.again import prepare_again
 from lll.runs.audit import audited_in
 from lll.runs.checkpoint import Position, load_checkpoint
+from lll.runs.figures import FIGURES, Classes, Figure, Judged
 from lll.runs.files import write_whole
 from lll.runs.predict import Encoded, encode, load_learner
 from lll.runs.record import Run, load_run
 from lll.runs.train import data_of
-from lll.seeding import derive, numpy_generator
-from lll.words import listed
+from lll.seeding import numpy_generator
 
-T = TypeVar("T")
-Points = NDArray[np.float32]
-Classes = NDArray[np.int64]
-Sides = tuple[Points, Classes, Points, Classes]
-"""Encodings [n, d] and classes [n] of training images, then of test images."""
-
-KS = (5, 20)
 TRAIN_MOST = 50_000
 """Training images that the linear probe and the neighbours look at."""
 EVALUATION = "evaluation.json"
@@ -80,9 +69,8 @@ def evaluate(
     learner = load_learner(run, encoder=encoder, checkpoint=str(position), device=prepared.device)
     train = _train_sample(prepared)
     encoded = _encode(run, learner, train, "training"), _encode(run, learner, test, "test")
-    missing: dict[str, str] = {}
-    if not len(test.truth):
-        missing["test accuracy"] = "needs test images with a label (found 0)"
+    ours, theirs = (one.encodings for one in encoded)
+    judged = Judged(run, prepared, ours, train.truth, theirs, test.truth)
     return {
         "run": str(run.path),
         "method": run.config.title,
@@ -91,10 +79,8 @@ def evaluate(
         "class_names": list(prepared.facts.class_names),
         "images": {"train": len(train.truth), "test": len(test.truth)},
         "accuracy": _accuracy_figures(run, prepared, position, encoded[1], test.truth),
-        "latent": _latent_figures(prepared, encoded, (train.truth, test.truth), missing),
-        "course": _course_figures(run, prepared, missing),
+        **_figures(judged),
         "audit": _audit_figures(run),
-        "missing": missing,
     }
 
 
@@ -178,116 +164,47 @@ def _accuracy_figures(
     }
 
 
-def _had(missing: dict[str, str], name: str, figure: Callable[[], T]) -> T | None:
-    """``figure()``; None, with the reason in ``missing``, if it cannot be had."""
+def _figures(judged: Judged) -> dict[str, Any]:
+    """Every figure of `FIGURES` in its place, and why any is ``missing``."""
+    missing: dict[str, str] = {}
+    tested = len(judged.test_classes)
+    if not tested:
+        missing["test accuracy"] = "needs test images with a label (found 0)"
+    figures: dict[str, Any] = {
+        "latent": {
+            "kmeans": {"clusters": len(judged.run.data.class_names)},
+            "silhouette": {"images": min(tested, SILHOUETTE_MOST)},
+        },
+        "course": _course(judged),
+        "missing": missing,
+    }
+    for path, figure in FIGURES.items():
+        _put(figures, path, _had(figure, judged, missing))
+    return figures
+
+
+def _had(figure: Figure, judged: Judged, missing: dict[str, str]) -> float | None:
+    """The value of ``figure``; None, with the reason in ``missing``, if it cannot be had."""
     try:
-        return figure()
+        return figure.of(judged)
     except UserError as error:
-        missing[name] = str(error)
+        missing[figure.title] = str(error)
         return None
 
 
-def _latent_figures(
-    prepared: Prepared,
-    encoded: tuple[Encoded, Encoded],
-    labels: tuple[Classes, Classes],
-    missing: dict[str, str],
-) -> dict[str, Any]:
-    """Figures of the encodings of training and test images."""
-    (train, test), (train_labels, test_labels) = (e.encodings for e in encoded), labels
-    sides = train, train_labels, test, test_labels
+def _put(figures: dict[str, Any], path: str, value: float | None) -> None:
+    *above, last = path.split(".")
+    for key in above:
+        figures = figures.setdefault(key, {})
+    figures[last] = value
+
+
+def _course(judged: Judged) -> dict[str, Any]:
+    """What the record says of each epoch, and of each class over the epochs."""
+    metrics, names = judged.run.metrics, judged.prepared.facts.class_names
     return {
-        "linear_probe": _had(missing, "linear probe", lambda: linear_probe_accuracy(*sides)),
-        "knn": {
-            str(k): share
-            for ks in ([KS] if len(train) >= max(KS) else [(k,) for k in KS])
-            for k, share in _neighbour_figures(sides, ks, missing).items()
-        },
-        **_cluster_figures(prepared, test, test_labels, missing),
+        "forgetting_per_class": dict(zip(names, judged.forgetting, strict=True)),
+        "classes": [m["classes"] for m in metrics],
+        "labels_known": [m["labels_known"] for m in metrics],
+        "test_accuracy": [m["test_accuracy"] for m in metrics],
     }
-
-
-def _neighbour_figures(
-    sides: Sides, ks: tuple[int, ...], missing: dict[str, str]
-) -> dict[int, float] | dict[int, None]:
-    name = listed(f"{k} nearest neighbours" for k in ks)
-    return _had(missing, name, lambda: neighbour_accuracy(*sides, ks)) or dict.fromkeys(ks)
-
-
-def _cluster_figures(
-    prepared: Prepared,
-    test: Points,
-    labels: Classes,
-    missing: dict[str, str],
-) -> dict[str, Any]:
-    """How the encodings ``test`` [n, d] group, by k-means and by their ``labels`` [n]."""
-    seed, clusters = prepared.config.seed, len(prepared.facts.class_names)
-
-    found = _had(missing, "k-means", lambda: _clusters(test, labels, clusters, seed))
-
-    def silhouette_of(name: str, groups: Classes | None) -> float | None:
-        if groups is None:
-            return None
-        return _had(missing, f"silhouette of {name}", lambda: _silhouette(test, groups, seed))
-
-    return {
-        "kmeans": {"clusters": clusters, **_agreement(found, labels)},
-        "silhouette": {
-            "images": min(len(test), SILHOUETTE_MOST),
-            "true": silhouette_of("classes", labels),
-            "kmeans": silhouette_of("clusters", found),
-        },
-    }
-
-
-def _clusters(test: Points, labels: Classes, clusters: int, seed: int) -> Classes:
-    check_classes(labels, "test images with a label", 2)
-    return k_means(test, clusters, derive(seed, "evaluate", "kmeans"))
-
-
-def _agreement(found: Classes | None, labels: Classes) -> dict[str, float] | dict[str, None]:
-    if found is None:
-        return dict.fromkeys(field.name for field in fields(Agreement))
-    return asdict(agreement(found, labels))
-
-
-def _silhouette(test: Points, groups: Classes, seed: int) -> float:
-    value = silhouette(test, groups, derive(seed, "evaluate", "silhouette"))
-    if value is None:
-        raise UserError("needs test images in 2 groups or more, some group with 2 images or more")
-    return value
-
-
-def _course_figures(run: Run, prepared: Prepared, missing: dict[str, str]) -> dict[str, Any]:
-    """Figures over the epochs, from the run's record."""
-    names = prepared.facts.class_names
-    per_class = forgetting_per_class(
-        [m["test_accuracy_per_class"] for m in run.metrics], _represented_since(prepared)
-    )
-    labels_known = [m["labels_known"] for m in run.metrics]
-    shares = [m["test_accuracy"] for m in run.metrics]
-    forgetting, area = mean_forgetting(per_class), area_under_labels(labels_known, shares)
-    if forgetting is None:
-        missing["forgetting"] = "needs a class with test images before the last epoch"
-    if area is None:
-        missing["area under accuracy against labels"] = (
-            "needs a test accuracy, and labels that come after the first epoch"
-        )
-    return {
-        "forgetting": forgetting,
-        "forgetting_per_class": dict(zip(names, per_class, strict=True)),
-        "area_under_labels": area,
-        "classes": [m["classes"] for m in run.metrics],
-        "labels_known": labels_known,
-        "test_accuracy": shares,
-        "seconds_per_epoch": run.result["seconds_per_epoch"],
-    }
-
-
-def _represented_since(prepared: Prepared) -> list[int | None]:
-    """The epoch at which each class was first represented, None for never."""
-    since: list[int | None] = [None] * len(prepared.facts.class_names)
-    for epoch in reversed(range(prepared.config.epochs)):
-        for c in prepared.labels.at(epoch).classes:
-            since[c] = epoch
-    return since

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lll.runs.figures import FIGURES, figure_at
 from lll.runs.record import Run
 from lll.show.plots.page import Html, table
-from lll.words import NOTHING, count, decimal, percent, points, reasons
+from lll.words import NOTHING, count, percent, reasons
 
 HISTORY_ROWS = 30
 
@@ -39,40 +40,27 @@ class Shown:
         return [f"{self.name}: no {line}" for line in reasons(self.missing)]
 
 
-_ABSENT = object()
-
-
-_FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+_ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("checkpoint", "checkpoint", str),
     ("test accuracy", "accuracy.all", percent),
     ("… classes represented so far", "accuracy.represented", percent),
     ("… novel classes", "accuracy.novel", percent),
-    ("linear probe on frozen encodings", "latent.linear_probe", percent),
-    ("5 nearest neighbours", "latent.knn.5", percent),
-    ("20 nearest neighbours", "latent.knn.20", percent),
-    ("k-means: NMI", "latent.kmeans.nmi", decimal),
-    ("k-means: ARI", "latent.kmeans.ari", decimal),
-    ("k-means: matched accuracy", "latent.kmeans.matched_accuracy", percent),
-    ("silhouette of the true classes", "latent.silhouette.true", decimal),
-    ("silhouette of the clusters", "latent.silhouette.kmeans", decimal),
-    ("forgetting, percentage points", "course.forgetting", points),
-    ("area under accuracy against labels", "course.area_under_labels", decimal),
 )
-"""What the table of figures shows: a row's name, where in evaluation.json, how it is written."""
+"""What the table of figures shows above `FIGURES`: name, place in evaluation.json, how written."""
 
 
-def _dig(figures: Any, path: str) -> Any:
-    for key in path.split("."):
-        if not isinstance(figures, Mapping) or key not in figures:
-            return _ABSENT
-        figures = figures[key]
-    return figures
+def _rows() -> list[tuple[str, str, Callable[[Any], str]]]:
+    return [*_ROWS, *((figure.title, at, figure.written) for at, figure in FIGURES.items())]
 
 
 def has_all(figures: Any) -> bool:
     """Whether ``figures`` hold every one that is shown; those of another version may not."""
-    needed = ["missing", *(path for _, path, _ in _FIGURES)]
-    return all(_dig(figures, path) is not _ABSENT for path in needed)
+    try:
+        for path in ["missing", *(path for _, path, _ in _rows())]:
+            figure_at(figures, path)
+    except KeyError:
+        return False
+    return True
 
 
 def result_table(shown: Sequence[Shown]) -> Html:
@@ -105,9 +93,9 @@ def _chosen(result: Mapping[str, Any]) -> str:
 def figures_table(shown: Sequence[Shown]) -> Html:
     """Every figure of each run."""
     rows = []
-    for name, path, written in _FIGURES:
-        values = [_dig(one.figures, path) for one in shown]
-        rows.append([name, *(NOTHING if v is _ABSENT else written(v) for v in values)])
+    for name, path, written in _rows():
+        values = [figure_at(one.figures, path) if one.figures else None for one in shown]
+        rows.append([name, *(NOTHING if value is None else written(value) for value in values)])
     return table(["", *(one.name for one in shown)], rows, "Figures of the network and its course")
 
 
