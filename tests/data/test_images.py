@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from lll.data import decoding as images
-from lll.data.decoding import UnreadableError, decode, decode_all, resize_all
+from lll.data.decoding import UnreadableError, decode, decode_all
+from lll.data.shaping import resize_all
 from lll.errors import UserError
 
 

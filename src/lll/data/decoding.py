@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lll.data.formats import FORMATS, unknown_reason
 from lll.data.imageset import Skipped
 from lll.data.pixels import Pixels
+from lll.data.shaping import square, upper_bits
 from lll.data.workers import LACKED_MEMORY, MOST, Workers, start_workers
 from lll.errors import UserError, out_of_memory
 
@@ -105,7 +106,7 @@ def decode_to(data: bytes, size: int, use: Callable[[Image.Image], T]) -> T:
 
 def pixels_of(image: Image.Image, size: int, resize: str = "squash") -> NDArray[np.uint8]:
     """An open image as `decode` gives it; UnreadableError for pixels without a fixed range."""
-    return np.asarray(_square(rgb(image), size, resize))
+    return np.asarray(square(rgb(image), size, resize))
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -128,52 +129,13 @@ def _rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        return Image.fromarray(_upper_bits(image)).convert("RGB")
+        return Image.fromarray(upper_bits(image)).convert("RGB")
     if image.mode in ("I", "F"):
         raise UnreadableError("32-bit pixels have no fixed range: save it with 8 or 16 bits")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _upper_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """The upper 8 of 16 or 12 bits of grey, with 0 for black.
-
-    Of a TIFF Pillow gives the numbers as stored; its tags say their bits and which is black.
-    """
-    from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
-
-    tags = getattr(image, "tag_v2", {})
-    shift = tags.get(BITSPERSAMPLE, (16,))[0] - 8
-    grey: NDArray[np.uint8] = (np.asarray(image).astype(np.uint16) >> shift).astype(np.uint8)
-    white_is_zero = tags.get(PHOTOMETRIC_INTERPRETATION) == 0
-    return ~grey if white_is_zero else grey
-
-
-def _square(image: Image.Image, size: int, resize: str) -> Image.Image:
-    from PIL import Image
-
-    if image.size == (size, size):
-        return image
-    width, height = image.size
-    left, top = 0.0, 0.0
-    if resize == "crop":
-        left, top = max(width - height, 0) / 2, max(height - width, 0) / 2
-    box = (left, top, width - left, height - top)
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-
-
-def resize_all(images: NDArray[np.uint8], size: int, resize: str = "squash") -> NDArray[np.uint8]:
-    """Images uint8 [n, h, w, 3] as [n, size, size, 3], resized as ``decode`` does."""
-    from PIL import Image
-
-    if images.shape[1:3] == (size, size):
-        return images
-    out = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    for i, image in enumerate(images):
-        out[i] = np.asarray(_square(Image.fromarray(image), size, resize))
-    return out
 
 
 def attempt(data: Content, size: int, resize: str = "squash") -> Result:

@@ -23,8 +23,8 @@ from torch import nn
 
 from lll.config import RunConfig, fields_of
 from lll.data.assemble import row_ids
-from lll.data.decoding import resize_all
 from lll.data.imageset import DataSet, ImageSet
+from lll.data.shaping import resize_all
 from lll.errors import UserError, nearest
 from lll.estimator.labels import Labels, grown_classes, indices, split_labels
 from lll.estimator.learnt import (

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lll.data.cache import cache_folder
-from lll.data.decoding import OnDecoded, resize_all
+from lll.data.decoding import OnDecoded
 from lll.data.imageset import DataSet, ImageSet
 from lll.data.rows import Rows
+from lll.data.shaping import resize_all
 from lll.errors import UserError
 from lll.learn.ahead import ahead
 from lll.learn.feature_store import KEY_BYTES, FeatureStore

@@ -18,10 +18,10 @@ from lll.data.assemble import (
     joined,
     row_ids,
 )
-from lll.data.decoding import resize_all
 from lll.data.imageset import DataSet
 from lll.data.paths import as_text
 from lll.data.rows import Rows
+from lll.data.shaping import resize_all
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.labels.missing import is_missing, labels_of, signed

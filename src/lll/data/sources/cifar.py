@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lll.data.assemble import Options, assemble, row_ids
 from lll.data.cache import cache_folder
-from lll.data.decoding import resize_all
 from lll.data.download import DownloadError, Progress, download
 from lll.data.imageset import DataSet
+from lll.data.shaping import resize_all
 from lll.errors import UserError
 
 SIDE = 32
