@@ -185,28 +185,22 @@ def prepare(
     UserError for an unusable device, more classes than the data has, and for data without
     a training image or without a label. With a frozen encoder (``encoder`` is the caller's own)
     the images are encoded here, or found in the ``cache``; ``progress`` is told how far.
-    ``told`` is what the run was told before the labels of ``data`` changed; None if they have not.
-    ``events`` say in place of the plan what is known when. ``cycles`` are the epochs of the plan,
-    and then of each time that training went on with new labels; by default all are of the plan.
+    ``told`` is what the run was told before the labels of ``data`` changed; ``events`` say in
+    place of the plan what is known when. ``cycles`` are the epochs of the plan, and then of each
+    time that training went on with new labels.
     """
     device = pick_device(config.device, ranks)
-    if not len(data.train):
-        raise UserError(f"data {data.name!r} has no training images")
-    cycles = cycles or (config.epochs,)
-    plan = _plan(config, len(data.class_names), cycles)
+    plan = _plan(config, len(data.class_names), cycles := cycles or (config.epochs,))
     order = "data" if events is not None else config.class_order
     class_order = order_of_classes(order, data.class_names, config.seed)
     sides = sides_of(config, data, class_order, plan, told or (), events)
-    validated = sides.validation.take(sides.choosing.at(config.epochs - 1).labelled)
     front = front_of(config, device, encoder)
-    viewed = _viewed(config, sides.train.ids)
-    parts = [sides.train, validated, sides.test]
+    viewed, parts = _viewed(config, sides.train.ids), sides.known_by(config.epochs - 1)
     if front is None:
-        fits = fits_on(device, sum(part.images.nbytes for part in parts))
-        inputs, cached_views = [place(part.images, device, fits=fits) for part in parts], None
+        inputs, cached = _placed(parts, device), None
     else:
-        inputs, cached_views = _features(parts, viewed, front, config, ranks, cache, progress)
-    splits = [Split(one, part.labels) for one, part in zip(inputs, parts, strict=True)]
+        inputs, cached = _features(parts, viewed, front, config, ranks, cache, progress)
+    train, validation, test = map(Split, inputs, (part.labels for part in parts))
     return Prepared(
         config=config,
         device=device,
@@ -220,19 +214,25 @@ def prepare(
         ids=sides.train.ids,
         validation_ids=sides.validation.ids,
         givers=sides.givers,
-        train=splits[0],
-        validation=splits[1],
-        test=splits[2],
+        train=train,
+        validation=validation,
+        test=test,
         train_images=sides.train.images,
         test_images=sides.test.images,
         front=front,
         viewed=viewed,
-        cached_views=cached_views,
+        cached_views=cached,
         first_epochs=config.how.first_epochs(config.options),
         since=config.epochs - cycles[-1],
         skipped=data.skipped,
         unused=data.unused,
     )
+
+
+def _placed(parts: list[ImageSet], device: torch.device) -> list[Inputs]:
+    """The images of all parts on ``device``, if it has room for them."""
+    fits = fits_on(device, sum(part.images.nbytes for part in parts))
+    return [place(part.images, device, fits=fits) for part in parts]
 
 
 def _plan(config: RunConfig, classes: int, cycles: Sequence[int]) -> list[EpochPlan]:

@@ -33,6 +33,11 @@ class Sides:
     choosing: Source
     givers: Mapping[str, Giver]
 
+    def known_by(self, epoch: int) -> list[ImageSet]:
+        """Images to train, to validate with a label known by ``epoch``, and to test."""
+        known = self.choosing.at(epoch).labelled
+        return [self.train, self.validation.take(known), self.test]
+
 
 def sides_of(
     config: RunConfig,
@@ -49,6 +54,8 @@ def sides_of(
     is known when. Raises UserError for data without a
     labelled training image, and for events that are about no training image.
     """
+    if not len(data.train):
+        raise UserError(f"data {data.name!r} has no training images")
     data = _as_told(data, told)
     events = _events(config, data) if events is None else events
     train, validation = _parted(config, data, events, told)
