@@ -8,9 +8,12 @@ Each learns from two losses in one update,
 where the guess is the likeliest class of the weak view and w, a method's own, says how far to
 trust it. A running average of encoder and probe answers at prediction.
 
-Where we depart from the papers' code: the weak views of unlabelled images pass the encoder on
-their own and without a gradient, which saves a third of the work; labelled images are not
-among the unlabelled ones as well.
+Where we depart from the papers' code: guesses and how sure they are come from aligned
+probabilities (distribution alignment, Berthelot et al. 2020, arXiv:1911.09785, section 3.1), half
+of the way unless told, because with 4 labels per class they else ended in few classes. The prior
+is the share of each class among the labels seen, not assumed equal. The weak views of unlabelled
+images pass the encoder on their own and without a gradient, which saves a third of the work.
+Labelled images are not among the unlabelled ones as well.
 """
 
 from __future__ import annotations

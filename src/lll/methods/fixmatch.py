@@ -27,7 +27,10 @@ class FixMatchOptions(ConsistencyOptions):
     """Options of ``fixmatch``."""
 
     threshold: float = Field(
-        0.95, ge=0, lt=1, description="least probability of a guess that is learned from"
+        0.95,
+        ge=0,
+        lt=1,
+        description="least probability of a guess that is learned from; try 0.8 in short runs",
     )
 
 

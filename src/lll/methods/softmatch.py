@@ -2,7 +2,8 @@
 
 Use it as `fixmatch`, where too few guesses pass a threshold.
 
-Source: Chen et al. 2023 (arXiv:2301.10921), equations 5 to 9.
+Source: Chen et al. 2023 (arXiv:2301.10921), equations 5 to 9. We depart in that the guess is
+aligned too, and not only how sure it is.
 """
 
 from __future__ import annotations
