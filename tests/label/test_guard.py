@@ -2,7 +2,6 @@
 
 import json
 import socket
-import uuid
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from tests.label.serving import serving, start, write_images
 
 from lll.label.guard import BODY_BYTES
 
-ACT = {"uuid": str(uuid.uuid4()), "op": "label", "images": [0], "name": "heron"}
+ACT = {"uuid": "11111111-2222-4333-8444-555555555555", "op": "label", "images": [0], "name": "heron"}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +77,7 @@ def test_writes_from_elsewhere(served, changed, status):
         json.dumps(ACT | {"class_id": 7}).encode(),
         json.dumps(ACT | {"op": "undo", "images": []}).encode(),
     ],
+    ids=range(17),
 )
 def test_acts_that_are_none(served, body):
     status, answer, _ = served.ask("POST", "/api/act", body)
