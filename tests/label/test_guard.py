@@ -2,6 +2,7 @@
 
 import json
 import socket
+import uuid
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tests.label.serving import serving, start, write_images
 
 from lll.label.guard import BODY_BYTES
 
-ACT = {"uuid": "11111111-2222-4333-8444-555555555555", "op": "label", "images": [0], "name": "heron"}
+ACT = {"uuid": str(uuid.UUID(int=1)), "op": "label", "images": [0], "name": "heron"}
 
 
 @pytest.fixture(scope="module")
