@@ -87,16 +87,24 @@ def test_class_folders_a_table_and_the_store_add_up(tmp_path):
         load_data(tmp_path)
 
 
-def test_folders_that_the_store_never_names_are_albums(tmp_path):
+def test_folders_that_the_store_never_names_are_albums(tmp_path, caplog):
     for year in (2024, 2025):
         for i in range(3):
             paint(tmp_path / f"{year}" / f"{i}.png", (year - 2000, 9 * i, 9))
     say(tmp_path, {}, classes=["cat"])
     assert load_data(tmp_path).class_names == ("2024", "2025", "cat")
+    paint(tmp_path / "unlabelled" / "0.png", (3, 3, 3))
+    say(tmp_path, {"unlabelled/0.png": "cat"})
+    assert load_data(tmp_path).class_names == ("2024", "2025", "cat")
     say(tmp_path, {"2024/0.png": "cat", "2025/1.png": "dog"})
     data = load_data(tmp_path)
+    assert "its folders (2024, 2025, unlabelled) are taken for albums" in caplog.text
     assert data.class_names == ("cat", "dog")
-    assert known(data) == {"2024/0.png": "cat", "2025/1.png": "dog"}
+    assert known(data) == {
+        "unlabelled/0.png": "cat",
+        "2024/0.png": "cat",
+        "2025/1.png": "dog",
+    }
 
 
 def test_labels_follow_moved_images_merges_and_renames(tmp_path):

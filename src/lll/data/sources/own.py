@@ -5,6 +5,7 @@ The images are decoded without their labels, and kept, so that a label that come
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,7 +28,9 @@ from lll.data.sources.table import table_items, tables_of
 from lll.data.walk import Entry
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED, Giver
+from lll.labels.names import is_unlabelled_folder
 from lll.labels.store import Label, State, content_of, found_again, has_store, open_store
+from lll.words import listed
 
 GONE = "labelled, and no longer in the folder or another image by now"
 
@@ -115,14 +118,26 @@ def _items(files: Files, own: Own) -> list[Item]:
         return loose
     if are_classes(nested, own):
         return [*loose, *class_items(replace(files, images=nested))]
-    splits = splits_of({path.split("/")[0] for path in nested})
+    tops = {path.split("/")[0] for path in nested}
+    logging.getLogger("lll").warning(
+        "%s: its folders (%s) are taken for albums, because no class is called as one of them: "
+        "if they are classes, label an image with the name of one",
+        files.where,
+        listed(sorted(tops), 3),
+    )
+    splits = splits_of(tops)
     return [*loose, *(Item(path, "", splits.get(path.split("/")[0], "")) for path in nested)]
 
 
 def are_classes(nested: Collection[str], own: Own) -> bool:
     """Whether the folders of the images ``nested`` are classes, and not albums, say."""
-    folders = {part for path in nested for part in path.split("/")[:-1]}
-    return bool(folders & set(own.names)) or not any(path in own.labels for path in nested)
+    folders = {path: path.split("/")[:-1] for path in nested}
+    if any(name in own.names for parts in folders.values() for name in parts):
+        return True
+    return not any(
+        path in own.labels and not is_unlabelled_folder(parts[-1])
+        for path, parts in folders.items()
+    )
 
 
 def _agreed(items: Sequence[Item], own: Own, where: str) -> list[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from lll.labels.store.event import Event
 
 VERSION = 1
 APPLICATION = 0x6C6C6C31  # "lll1"
+_LOG = "labels.sqlite-wal"
 _LISTS = ("images", "hashes", "previous")
 _COLUMNS = tuple(f.name for f in fields(Event))
 _QUOTED = [f'"{name}"' for name in _COLUMNS]  # "into" is a word of SQL
@@ -54,6 +56,8 @@ def opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
 
 def _connect(path: Path, write: bool) -> sqlite3.Connection:
     mode = "rwc" if write else "ro"
+    if not write and not os.access(path.parent, os.W_OK) and not path.with_name(_LOG).exists():
+        mode += "&immutable=1"  # such as a disc: no file for readers can be made beside it
     # The threads of a server share it; the store lets one in at a time.
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
