@@ -13,6 +13,7 @@ project, author, version = "Little Label Learners", "The Little Label Learners a
 copyright = "the authors, MIT licence"
 extensions = ["myst_nb"]
 smartquotes = False
+suppress_warnings = ["myst.header"]  # of docstrings and the log, whose levels are their own
 exclude_patterns = ["made.py"]
 html_theme, html_title = "furo", project
 nb_execution_mode = "force"

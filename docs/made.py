@@ -32,6 +32,7 @@ def write_pages(folder: Path) -> None:
     pages["losses"] = functions_page("Losses", lll.methods.losses)
     pages["features"] = functions_page("Learners on features", lll.methods.features)
     pages["rules"] = functions_page("Sandbox rules", lll.methods.sandbox)
+    pages["results"] = results_page()
     pages["python"] = python_page()
     pages["commands"] = commands_page()
     pages["settings"] = settings_page()
@@ -181,6 +182,12 @@ def commands_page() -> Iterator[str]:
         named |= {f"{group} {name}": command for name, command in commands.items()}
     for name, command in named.items():
         yield f"## `lll {name}`\n\n{text_of(with_names(command))}\n"
+
+
+def results_page() -> Iterator[str]:
+    """The log: the best so far, then dated results with their commands. Its links are for files."""
+    log = (Path(__file__).parents[1] / "LOG.md").read_text("utf-8")
+    yield re.sub(r"!?\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", log)
 
 
 def settings_page() -> Iterator[str]:

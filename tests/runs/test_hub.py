@@ -11,6 +11,7 @@ from lll import Predictor, UserError, load_run, resume, train
 
 pytest.importorskip("huggingface_hub", reason="needs huggingface_hub")
 from lll.runs.hub import pull, push
+from lll.runs.update import update
 
 STATE = "checkpoints/epoch-0003/state.pt"
 
@@ -37,6 +38,19 @@ def test_what_is_pulled_predicts_as_what_was_pushed(run, hub, tmp_path):
         assert ours == theirs
     assert (pulled.finished, pulled.metrics, pulled.data) == (True, run.metrics, run.data)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tiny"]
+
+
+def test_a_run_that_took_in_new_classes(hub, tmp_path):
+    whole, few = tiny_data(), tiny_data(classes=3)
+    config = tiny_config(classes="all", labels=1, epochs=1)
+    run = train(config, tmp_path / "run", data=few)
+    run, _ = update(run.path, data=whole)
+    push(run, "me/tiny", endpoint=hub.address)
+    pulled = pull("me/tiny", tmp_path / "tiny", endpoint=hub.address)
+    assert pulled.data.class_names == whole.class_names and pulled.cycles == (1, 1)
+    batch = {"image": list(whole.test.images)}
+    assert Predictor(pulled)(batch) == Predictor(run)(batch)
+    assert b"train/0" not in b"".join(hub.files["me/tiny"].values())
 
 
 def test_no_path_no_id_and_no_pickle_leaves(run, hub):

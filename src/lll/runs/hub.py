@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from lll.runs.card import CARD, card
 from lll.runs.checkpoint import STATE, SUMS, WEIGHTS, named_in
 from lll.runs.files import says_when_full
 from lll.runs.record import CONFIG, DATA, LABEL_HEAD, LABELS, METRICS, TIMINGS, Run, load_run
+from lll.runs.updates import UPDATES, append_update
 
 _WHOLE = (DATA, METRICS, TIMINGS)
 _WANTED = re.compile(
-    rf"(?:{'|'.join(map(re.escape, (CONFIG, *_WHOLE, LABELS, CARD)))})"
+    rf"(?:{'|'.join(map(re.escape, (CONFIG, *_WHOLE, UPDATES, LABELS, CARD)))})"
     rf"|checkpoints/(?:latest|chosen|epoch-[0-9]+/(?:{re.escape(WEIGHTS)}|{re.escape(SUMS)}))"
 )
 
@@ -59,7 +61,10 @@ def gather(run: Run, folder: Path) -> None:
     """Lay out in ``folder`` what of ``run`` others may have: no paths, no ids, no pickle."""
     for name in _WHOLE:
         shutil.copy(run.path / name, folder)
+    for update in run.updates:
+        append_update(folder, replace(update, changes=(), gone=()))
     told = {"data": Path(run.config.data).name, "label_events": None, "from_run": None}
+    told |= {"epochs": run.cycles[0]}
     (folder / CONFIG).write_text(run.config.model_copy(update=told).to_toml(), encoding="utf-8")
     (folder / LABELS).write_text(LABEL_HEAD, encoding="utf-8")
     (folder / CARD).write_text(card(run), encoding="utf-8", errors="backslashreplace")
