@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from tests.processes import lll
+from tests.processes import shared_nursery
 from tests.tiny import tiny_config, tiny_data
 
 from lll import load_run, train_or_resume
@@ -28,7 +28,7 @@ def blocks(page, *languages):
 
 @cache
 def help_of(command):
-    return lll(*command.split(), "--help").out
+    return shared_nursery().run(*command.split(), "--help").out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

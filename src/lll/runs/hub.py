@@ -63,8 +63,8 @@ def gather(run: Run, folder: Path) -> None:
         shutil.copy(run.path / name, folder)
     for update in run.updates:
         append_update(folder, replace(update, changes=(), gone=()))
-    told = {"data": Path(run.config.data).name, "label_events": None, "from_run": None}
-    told |= {"epochs": run.cycles[0]}
+    told: dict[str, Any] = {"data": Path(run.config.data).name, "epochs": run.cycles[0]}
+    told |= {"label_events": None, "from_run": None}
     (folder / CONFIG).write_text(run.config.model_copy(update=told).to_toml(), encoding="utf-8")
     (folder / LABELS).write_text(LABEL_HEAD, encoding="utf-8")
     (folder / CARD).write_text(card(run), encoding="utf-8", errors="backslashreplace")
