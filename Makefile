@@ -4,10 +4,16 @@ BIN := .venv/bin
 # One test process per core, and one thread in each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: demo test test-slow test-extras check wheel docs bench install clean
+.PHONY: demo demo-photos test test-slow test-extras check wheel docs bench install clean
 
 demo: .venv/lll  ## train on the embedded digits, under two minutes
 	$(BIN)/lll train --data digits --method gradual --out runs/demo --overwrite
+
+demo-photos: .venv/lll  ## draw photos, learn them from few labels, predict others: under two minutes
+	$(BIN)/python tests/photos.py runs/drawn
+	$(BIN)/lll train runs/drawn/photos --out runs/demo-photos --overwrite
+	$(BIN)/lll predict runs/demo-photos runs/drawn/new --why --out runs/drawn/new.csv
+	$(BIN)/lll report runs/demo-photos --out runs/demo-photos.html
 
 test: .venv/dev  ## the fast tests
 	$(PYTEST) -m "not slow"
@@ -36,6 +42,7 @@ bench: .venv/lll  ## measure: tables here, every number in runs/bench (benchmark
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/job.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/features.py
 
 install: .venv/dev
 

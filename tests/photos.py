@@ -109,3 +109,12 @@ def write_photos(
         (folder / name).mkdir(parents=True, exist_ok=True)
         photo.save(folder / name / f"{i:03d}.jpg", quality=88)
     return folder
+
+
+if __name__ == "__main__":
+    import sys
+
+    where = Path(sys.argv[1])
+    write_photos(where / "photos", 20, unlabelled=100)
+    write_photos(where / "new", 5, seed=1000)
+    print(f"180 photos of {len(KINDS)} classes in {where}/photos, 20 others in {where}/new")

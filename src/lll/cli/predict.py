@@ -11,8 +11,8 @@ import typer
 
 from lll.cli.flags import Cache, RunFolder, Strict
 from lll.cli.loading import image_bar, say_skipped, say_unused
-from lll.cli.terminal import complain, say_csv
-from lll.words import csv_text, percent
+from lll.cli.terminal import complain, say, say_csv
+from lll.words import count, csv_text, percent
 
 if TYPE_CHECKING:
     from lll.runs.predict import Near, Prediction
@@ -81,6 +81,7 @@ def predict(
         say_csv(text)
     else:
         write_whole(out, text.encode(errors="backslashreplace"))
+        say(f"{count(len(predictions), 'prediction')} in {out}")
 
 
 def _rows(predictions: Iterable[Prediction], no_set: str) -> Iterator[tuple[object, ...]]:
