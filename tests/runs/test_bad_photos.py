@@ -112,11 +112,10 @@ def test_one_class_is_refused_and_two_with_a_label_each_are_enough(folder):
 
 
 def test_fewer_labels_than_classes(folder, tmp_path):
-    (tmp_path / "events.csv").write_text(
-        "id,label,epoch\nball/000.jpg,ball,0\nstar/000.jpg,star,0\n"
-    )
-    said = trained(folder, "--label-events", tmp_path / "events.csv")
-    assert "labels used: 2 to train" in said
+    rows = "".join(f"{kind}/000.jpg,{kind},0\n" for kind in ("ball", "star"))
+    (tmp_path / "events.csv").write_text(f"id,label,epoch\n{rows}")
+    events = ("--label-events", tmp_path / "events.csv", "--test-share", 0)
+    assert "labels used: 2 to train" in trained(folder, *events)
 
 
 def test_no_unlabelled_image_is_needed(folder):

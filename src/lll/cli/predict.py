@@ -70,18 +70,22 @@ def predict(
     say_unused(unused)
     holds_out = loaded.config.how.fit is not None
     if holds_out and any(p.classes is None for p in predictions):
-        complain(
-            f"prediction sets are not calibrated: an error of {percent(error)} needs"
-            f" {ceil(1 / error - 1e-9) - 1} held-out labels or more: label more images, or raise"
-            " --error",
-            0,
-        )
+        _say_not_calibrated(error)
     text = csv_text(_rows(predictions, TOO_FEW if holds_out else NONE_HELD_OUT))
     if out is None:
         say_csv(text)
     else:
         write_whole(out, text.encode(errors="backslashreplace"))
         say(f"{count(len(predictions), 'prediction')} in {out}")
+
+
+def _say_not_calibrated(error: float) -> None:
+    complain(
+        f"prediction sets are not calibrated: an error of {percent(error)} needs"
+        f" {ceil(1 / error - 1e-9) - 1} held-out labels or more: label more images, or raise"
+        " --error",
+        0,
+    )
 
 
 def _rows(predictions: Iterable[Prediction], no_set: str) -> Iterator[tuple[object, ...]]:

@@ -63,6 +63,10 @@ def sides_of(
     givers = data.givers
     if events is not None:
         givers = {event.id: Giver(event.origin, event.time) for event in events}
+    if config.how.fit is not None and len(np.unique(labels.at(0).targets)) < 2:
+        raise UserError(
+            f"method {config.method!r} needs labels of two classes at least: label some more"
+        )
     return Sides(train, validation, data.test, labels, choosing, givers)
 
 
