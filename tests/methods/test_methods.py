@@ -106,6 +106,25 @@ def test_updates_of_a_class_use_gradients_taken_before_any_of_them():
     assert changed(learner.parts, twin) == set()
 
 
+@pytest.mark.parametrize("clip", [1e-3, 1e3])
+def test_a_clipped_step_shortens_the_gradient_of_each_update(clip):
+    learner, batch, _ = ready(method="sandbox", rule="reclassify_per_class", rule_clip=clip)
+    encoder, updates = learner.parts["encoder"], []
+    learner.optimizers = {"contrastive": torch.optim.SGD(encoder.parameters(), lr=1.0)}
+    learner.optimizers["contrastive"].step = lambda: updates.append(
+        [p.grad.clone() for p in encoder.parameters()]
+    )
+    views = batch.labelled.views.generator
+    for rule_clip in (clip, None):
+        views.manual_seed(0)
+        learner.take(replace(rule_of(learner), clip=rule_clip), batch)
+    assert len(updates) == 8
+    for mine, plain in zip(updates[:4], updates[4:], strict=True):
+        length = torch.cat([p.flatten() for p in plain]).norm()
+        for a, b in zip(mine, plain, strict=True):
+            torch.testing.assert_close(a, b * min(1.0, clip / length.item()))
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("missing", ["labelled", "unlabelled"])
 def test_a_rule_does_nothing_without_one_of_the_pools(rule, missing):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lll.config import RunConfig
 from lll.errors import UserError
 from lll.learn.device import InBfloat16
-from lll.learn.optimizers import load_states, new_optimizers, summed
+from lll.learn.optimizers import clipped, load_states, new_optimizers, summed
 from lll.methods.batch import Batch
 from lll.methods.method import Losses, Method, Nets, Rows, Shape, Stages, Step
 from lll.nets import (
@@ -121,9 +121,8 @@ class Learner(nn.Module):
         ]
         owners = dict.fromkeys(self.method.owner(name) for name in step.reaches)
         for gradient in gradients:
-            for parameter, value in zip(
-                reached, summed(gradient, reached, self.ranks), strict=True
-            ):
+            whole = clipped(summed(gradient, reached, self.ranks), step.clip)
+            for parameter, value in zip(reached, whole, strict=True):
                 parameter.grad = value
             for owner in owners:
                 if owner in self.optimizers:

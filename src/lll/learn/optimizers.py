@@ -119,3 +119,13 @@ def summed(
         torch.empty_like(parameter).copy_(part.view(parameter.shape))
         for part, parameter in zip(torch.split(flat, sizes), reached, strict=True)
     ]
+
+
+def clipped(gradient: Sequence[Tensor | None], most: float | None) -> Sequence[Tensor | None]:
+    """``gradient``, shortened to length ``most`` if it is longer (Pascanu et al. 2013)."""
+    parts = [part for part in gradient if part is not None]
+    if most is None or not parts:
+        return gradient
+    length = torch.stack([part.norm() for part in parts]).norm()
+    scale = (most / length.clamp(min=1e-12)).clamp(max=1.0)
+    return [part if part is None else part * scale for part in gradient]

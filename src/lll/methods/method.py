@@ -51,11 +51,16 @@ StepFunction = Callable[[Nets, Batch, Any], Losses | None]
 
 @dataclass(frozen=True)
 class Step:
-    """One loss of a method: its name in the metrics, its function, the parts it moves."""
+    """One loss of a method: its name in the metrics, its function, the parts it moves.
+
+    ``clip`` is the longest gradient, over all those parts, that an update is given; a longer one
+    is shortened to it. None leaves all as they are.
+    """
 
     name: str
     run: StepFunction
     reaches: tuple[str, ...] = ()
+    clip: float | None = None
 
 
 @dataclass(frozen=True)

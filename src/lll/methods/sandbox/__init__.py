@@ -83,6 +83,9 @@ class SandboxOptions(ContrastOptions):
     direction: Literal["attract", "repel"] = Field(
         "attract", description="attract or repel, in the meta_distance rule"
     )
+    rule_clip: float | None = Field(
+        None, gt=0, description="longest gradient of the rule; 1 keeps it from taking over"
+    )
 
     @field_validator("rule")
     @classmethod
@@ -116,7 +119,7 @@ def parts(shape: Shape, options: SandboxOptions) -> dict[str, nn.Module]:
 
 def stages(options: SandboxOptions) -> Stages:
     """Contrast, the rule, classify."""
-    rule = Step(options.rule, apply_rule, RULES[options.rule].reaches)
+    rule = Step(options.rule, apply_rule, RULES[options.rule].reaches, options.rule_clip)
     return ((CONTRAST, rule, CLASSIFY),)
 
 
