@@ -77,7 +77,7 @@ UNUSABLE = {
     "no epochs": ({"epochs": "0"}, "epochs: .*given '0'"),
     "too many epochs": (
         {"epochs": "1000000000000"},
-        "epochs: .*less than or equal to 100000.*given",
+        "epochs: .*choose 100000 or less.*given",
     ),
     "many words": ({"epochs": "many"}, "epochs: .*'many'"),
     "temperature": ({"temperature": "0"}, "temperature: .*greater than 0"),

@@ -75,6 +75,18 @@ def count(number: int, what: str = "", many: str = "") -> str:
     return f"{number:,} {name}" if what else f"{number:,}"
 
 
+def size(of_bytes: int) -> str:
+    """A number of bytes in a unit that suits it.
+
+    >>> size(1000), size(64 * 2**20), size(3 * 2**30)
+    ('1000 bytes', '64 MiB', '3 GiB')
+    """
+    for unit, power in (("GiB", 30), ("MiB", 20)):
+        if of_bytes >= 2**power:
+            return f"{of_bytes / 2**power:.3g} {unit}"
+    return f"{of_bytes} bytes"
+
+
 def listed(names: Iterable[object], most: int | None = None) -> str:
     """Names with commas between; of more than ``most`` the first, and how many are left.
 

@@ -90,7 +90,7 @@ def test_classes_are_merged_renamed_proposals_named_and_all_of_it_undone(folder,
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("path,label\nnope.png,heron\n", "given.csv line 2: 'nope.png' is no image in"),
+        ("path,label\nnope.png,heron\n", "given.csv line 2: 'nope.png' is not an image in"),
         ("path,label\n0.png,a\n0.png,b\n", "line 3: 0.png has two labels, 'a' and 'b'"),
         ("path\n0.png\n", "label"),
         ("path,label\n0.png,none\n", "may be a class or mean that there is no label"),

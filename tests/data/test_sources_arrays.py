@@ -98,7 +98,12 @@ def with_value(value):
         (IMAGES, LABELS, {"class_names": ["a", ""]}, "class name 1 is empty"),
         (IMAGES, ["x", "y"] * 10, {"class_names": ["x"]}, "labels holds 'y'"),
         (IMAGES, LABELS > 0, {}, "labels is bool"),
-        (IMAGES, np.array([1, "a"] * 10, dtype=object), {}, r"labels mixes kinds \(1\)"),
+        (
+            IMAGES,
+            np.array([1, "a"] * 10, dtype=object),
+            {},
+            r"holds both strings and numbers \(1\)",
+        ),
         (IMAGES, LABELS, {"ids": ["same"] * 20}, "duplicate id 'same'"),
         (IMAGES, LABELS, {"ids": ["one"]}, r"ids has shape \[1\]"),
         (IMAGES, LABELS, {"images_test": IMAGES}, "images_test is given without labels_test"),
@@ -108,7 +113,7 @@ def with_value(value):
             IMAGES,
             LABELS,
             {"images_test": IMAGES, "labels_test": ["a"] * 20},
-            "labels and labels_test differ in kind",
+            "labels and labels_test must both be strings",
         ),
     ],
 )

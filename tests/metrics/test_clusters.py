@@ -73,7 +73,7 @@ def test_k_means_finds_groups_that_lie_apart_and_repeats():
 
 def test_fewer_points_than_clusters_are_refused():
     with pytest.raises(
-        UserError, match=r"k-means with 10 clusters needs as many images \(found 8\)"
+        UserError, match=r"k-means with 10 clusters needs 10 images or more \(found 8\)"
     ):
         k_means(blobs(each=2)[0], 10, seed=0)
 

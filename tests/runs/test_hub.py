@@ -116,7 +116,7 @@ def test_nothing_is_left_of_a_run_that_is_not_whole(harm, said, run, hub, tmp_pa
 def test_what_the_hub_refuses_is_one_line(run, hub, tmp_path):
     with pytest.raises(UserError, match="me/absent: not reached"):
         pull("me/absent", tmp_path / "tiny", endpoint=hub.address)
-    with pytest.raises(UserError, match="'no name!' is no name of a repository: write OWNER/NAME"):
+    with pytest.raises(UserError, match="'no name!' is not a name of a repository"):
         push(run, "no name!", endpoint=hub.address)
     with pytest.raises(UserError, match="exists already: choose another --out"):
         pull("me/tiny", tmp_path, endpoint=hub.address)

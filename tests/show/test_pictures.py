@@ -137,7 +137,7 @@ def test_fewer_images_than_clusters(tmp_path, caplog):
     assert run.path / "pictures" / "pca-2d.png" in files
     assert [m for m in caplog.messages if "pca-3d" in m or "umap" in m]
     assert "PCA in 2 dimensions: the clusters are left out" in caplog.text
-    assert "k-means with 4 clusters needs as many images (found 3)" in caplog.text
+    assert "k-means with 4 clusters needs 4 images or more (found 3)" in caplog.text
 
 
 @pytest.mark.parametrize(("value", "said"), [(float("inf"), "NaN"), (0.0, "collapsed")])

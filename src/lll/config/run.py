@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from lll.config.complaint import one_line
 from lll.config.toml import toml_value
 from lll.config.values import (
     MOST_EPOCHS,
@@ -203,7 +204,7 @@ class RunConfig(BaseModel):
         try:
             super().__init__(**values, options=method.options(**own))
         except ValidationError as error:
-            raise UserError(_one_line(error)) from None
+            raise UserError(one_line(error, lambda name: fields_of()[name].help)) from None
 
     @classmethod
     def recorded(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -331,17 +332,3 @@ def _unknown_key(key: str, value: Any, method: str) -> str:
         able = " or ".join(map(repr, owners[key]))
         return f"{key} {value!r} needs method {able}, not {method!r}"
     return f"unknown key {key!r}: {nearest(key, fields_of(method))}"
-
-
-def _one_line(error: ValidationError) -> str:
-    """The first complaint of ``error`` as one line that names the key and the remedy."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "missing":
-        return f"{name} is missing: {fields_of()[name].help}"
-    message = first["msg"].removeprefix("Value error, ")
-    if not name:
-        return message
-    given = first.get("input")
-    shown = "" if str(given) in message else f" (given {given!r})"
-    return f"{name}: {message[:1].lower()}{message[1:]}{shown}"

@@ -17,6 +17,7 @@ from lll.data.files import Files, make_files
 from lll.data.paths import as_text
 from lll.data.walk import HIDDEN, SPECIAL, Entry, Read, is_hidden
 from lll.errors import UserError
+from lll.words import size
 
 # The only methods whose decompression zipfile bounds; the others are rare in practice.
 LINK = "a link in a zip, which is not followed"
@@ -106,7 +107,7 @@ def _name(member: zipfile.ZipInfo) -> str:
 def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Read:
     def read(most: int = -1, /) -> bytes:
         if most < 0 and member.file_size > MAX_FILE_BYTES:
-            raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
+            raise UnreadableError(f"larger than {size(MAX_FILE_BYTES)}")
         try:
             with archive.open(member) as stream:
                 # An explicit count bounds the memory even where the declared size lies.

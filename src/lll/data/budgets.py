@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lll.errors import UserError
+from lll.words import size
 
 MAX_ZIP_BYTES = 64 * 2**30  # unpacked; read member by member
 MAX_PARQUET_BYTES = 2**40  # unpacked; read a batch of rows at a time
@@ -28,7 +29,7 @@ def check_unpacked(unpacked: int, packed: int, most: int, path: Path, remedy: st
     ``unpacked`` are the bytes that it says it holds in ``packed`` bytes, ``most`` those allowed.
     """
     if unpacked > most:
-        raise UserError(f"{path} unpacks to {unpacked} bytes, more than {most}: {remedy}")
+        raise UserError(f"{path} unpacks to {size(unpacked)}, more than {size(most)}: {remedy}")
     if unpacked > RATIO_FROM_BYTES and unpacked > MAX_RATIO * packed:
         raise UserError(
             f"{path} unpacks to {unpacked // max(packed, 1)} times its size, more than"

@@ -86,14 +86,14 @@ def decode_to(data: bytes, size: int, use: Callable[[Image.Image], T]) -> T:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
-                raise UnreadableError(f"{pixels} pixels, more than {MAX_PIXELS}")
+                raise UnreadableError(f"{pixels:,} pixels, more than {MAX_PIXELS:,}")
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 size; twice the target loses nothing.
             image.draft(None, (2 * size, 2 * size))
             return use(image)
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableError(f"more than {MAX_PIXELS} pixels") from error
+        raise UnreadableError(f"more than {MAX_PIXELS:,} pixels") from error
     except UnidentifiedImageError as error:
         raise UnreadableError(unknown_reason(data)) from error
     # Decoders report a damaged file through any of these, EOFError and IndexError included.

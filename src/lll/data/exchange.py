@@ -19,7 +19,7 @@ from lll.data.sources.own import read_own
 from lll.data.walk import walk
 from lll.errors import UserError
 from lll.labels.store import Event, State, checked_name, open_store
-from lll.words import csv_text
+from lll.words import csv_text, size
 
 COLUMNS = ("path", "label", "origin", "time")
 
@@ -52,7 +52,7 @@ def _rows(folder: Path, table: Path) -> dict[str, str]:
     where = as_text(str(table))
     try:
         if table.stat().st_size > MAX_TABLE_BYTES:
-            raise UserError(f"{where} is larger than {MAX_TABLE_BYTES} bytes: split it")
+            raise UserError(f"{where} is larger than {size(MAX_TABLE_BYTES)}: split it")
         data = table.read_bytes()
     except OSError as error:
         raise UserError(f"{where} cannot be read ({error.strerror}): check the path") from None
@@ -64,8 +64,8 @@ def _rows(folder: Path, table: Path) -> dict[str, str]:
         path = images.get(_composed(_inside(row.file, folder)))
         if path is None:
             raise UserError(
-                f"{where} line {row.line}: {row.file!r} is no image in {folder}: correct the path"
-                " or remove the row"
+                f"{where} line {row.line}: {row.file!r} is not an image in {folder}: correct"
+                " the path or remove the row"
             )
         if row.label and labels.setdefault(path, row.label) != row.label:
             raise UserError(

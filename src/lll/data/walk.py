@@ -21,6 +21,7 @@ from typing import Protocol
 from lll.data.decoding import MAX_FILE_BYTES, UnreadableError
 from lll.data.paths import as_text
 from lll.errors import UserError
+from lll.words import size
 
 JUNK = frozenset(
     {
@@ -150,6 +151,6 @@ def read_file(place: str, most: int = -1, /) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableError(SPECIAL)
     if most < 0 and status.st_size > MAX_FILE_BYTES:
-        raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
+        raise UnreadableError(f"larger than {size(MAX_FILE_BYTES)}")
     with open(place, "rb") as file:  # noqa: PTH123 - the same
         return file.read(-1 if status.st_size <= most else most)  # Python makes room for all of it

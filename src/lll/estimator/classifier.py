@@ -174,7 +174,7 @@ class GradualClassifier(
         predicted = self.predict(X)
         check_consistent_length(predicted, known, sample_weight)
         if not known.any():
-            raise UserError("y has no label to score against: give one at least")
+            raise UserError("y has no label to score against: give at least one")
         weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(np.average(predicted[known] == labels, weights=weight))
 
@@ -199,7 +199,7 @@ class GradualClassifier(
         new = ImageSet(images, indices(known_labels, known, classes), content_ids(images))
         seen = new if old is None else joined(old.seen, new)
         if not (seen.labels != UNLABELLED).any():
-            raise UserError("y has no labelled image: label one of each class, -1 is unlabelled")
+            raise UserError("y has no labelled image: label one of each class (-1: no label)")
 
         learnt, history = self._train(seen, classes, old, config)
         self.classes_ = np.sort(classes)
@@ -246,7 +246,7 @@ class GradualClassifier(
                 raise UserError(f"encoder is {self.encoder!r}: give a name or a torch.nn.Module")
             values["encoder"] = CUSTOM_ENCODER
         if self.replay is not None and self.replay < 1:
-            raise UserError(f"replay is {self.replay}: keep 1 image of each class at least")
+            raise UserError(f"replay is {self.replay}: keep at least 1 image of each class")
         # Held-out images are the business of scikit-learn's splitters.
         return RunConfig(**(values | given | {"data": "X", "validation_share": 0.0}))
 

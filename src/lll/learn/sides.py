@@ -108,7 +108,7 @@ def _parted(
         aside = np.isin(train.ids, [e.id for e in events if e.origin == "validation"])
         return train.take(~aside), train.take(aside)
     if not (train.labels != UNLABELLED).any():
-        raise UserError(f"data {config.data!r} has no labelled training image: label one at least")
+        raise UserError(f"data {config.data!r} has no labelled training image: label at least one")
     if data.validation is not None:
         return train, data.validation
     aside = set_aside(train.ids, train.labels, config.validation_share, config.seed, "validation")

@@ -44,7 +44,8 @@ def k_means(points: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np
     """
     if len(points) < clusters:
         raise UserError(
-            f"k-means with {clusters} clusters needs as many images (found {len(points)})"
+            f"k-means with {clusters} clusters needs {clusters} images or more"
+            f" (found {len(points)})"
         )
     with warnings.catch_warnings():
         # Collapsed encodings have fewer distinct points: the figures below say so.

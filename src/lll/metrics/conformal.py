@@ -39,7 +39,7 @@ def conformal_threshold(scores: Floats, error: float = 0.05) -> float | None:
     labels or more. None means "not calibrated: too few labels", and must be said.
     """
     if not 0 < error < 1:
-        raise UserError(f"The error of prediction sets is between 0 and 1, here is {error}")
+        raise UserError(f"the error of prediction sets is {error}: choose a number between 0 and 1")
     # A grain less, so that 20 x 0.95 is 19 in floating point too.
     rank = math.ceil((len(scores) + 1) * (1 - error) - 1e-9)
     return None if rank > len(scores) else float(np.sort(scores)[rank - 1])

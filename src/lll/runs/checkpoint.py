@@ -139,7 +139,7 @@ def _summed(part: Path, sums: Any) -> bytes:
     """The bytes of a file, which must have its checksum."""
     content = part.read_bytes()
     if not isinstance(sums, dict) or sums.get(part.name) != _sum(content):
-        raise NotACheckpointError("its checksum is another")
+        raise NotACheckpointError("its checksum does not match")
     return content
 
 

@@ -141,7 +141,7 @@ def _said(repository: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError:
-        raise UserError(f"{repository!r} is no name of a repository: write OWNER/NAME") from None
+        raise UserError(f"{repository!r} is not a name of a repository: write OWNER/NAME") from None
     except Exception as error:  # those for a network that is away have no common class
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(

@@ -76,7 +76,7 @@ def from_arrays(
     ]
     splits = np.repeat([p[3] for p in parts], [len(p[1]) for p in parts])
     if len({p[1].dtype.kind for p in parts}) > 1:
-        raise UserError(f"{name}: labels and labels_test differ in kind: use strings or integers")
+        raise UserError(f"{name}: labels and labels_test must both be strings, or both integers")
     names, indices = _encode(np.concatenate([p[1] for p in parts]), known)
     return assemble(
         name,
@@ -190,7 +190,7 @@ def _plain(array: NDArray[Any], what: str) -> NDArray[Any]:
     odd = [v for v in given if isinstance(v, bool) or not isinstance(v, int | float | np.number)]
     if odd and not text:
         number = next((v for v in given if not isinstance(v, str)), odd[0])
-        raise UserError(f"{what} mixes kinds ({number!r}): give integers or strings")
+        raise UserError(f"{what} holds both strings and numbers ({number!r}): use one of the two")
     missing = "" if text else UNLABELLED
     return np.array([missing if v is None else v for v in values]).reshape(array.shape)
 

@@ -30,7 +30,7 @@ from lll.data.sources.schema import Columns, columns_of
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
 from lll.labels.missing import labels_of, signed
-from lll.words import listed
+from lll.words import listed, size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -219,7 +219,7 @@ def _read(find: Callable[[str], bytes], cell: Cell) -> bytes:
     data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
     if isinstance(data, bytes):
         if len(data) > MAX_FILE_BYTES:
-            raise UnreadableError(f"larger than {MAX_FILE_BYTES} bytes")
+            raise UnreadableError(f"larger than {size(MAX_FILE_BYTES)}")
         return data
     path = path if data is None else data
     if not path:

@@ -19,7 +19,7 @@ from lll.data.sources.cells import Row, read_rows
 from lll.data.sources.folder import class_items
 from lll.errors import UserError
 from lll.labels.names import class_name, is_unlabelled_folder
-from lll.words import listed
+from lll.words import listed, size
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _rows(files: Files, table: str, where: str) -> list[Row]:
         raise UserError(f"{where} cannot be read ({error}): repair it") from error
     if len(data) > MAX_TABLE_BYTES:
         raise UserError(
-            f"{where} is larger than {MAX_TABLE_BYTES} bytes: keep the columns of file, label and"
+            f"{where} is larger than {size(MAX_TABLE_BYTES)}: keep the columns of file, label and"
             " split, or use Parquet"
         )
     in_folders = any(path.count("/") > table.count("/") for path in files.images)

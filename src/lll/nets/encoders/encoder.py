@@ -54,7 +54,7 @@ class Encoder:
         if least == most:
             raise UserError(f"image_size {size} does not fit encoder {self.name!r}: use {least}")
         too = "small" if size < least else "large"
-        bound = f"{least} up" if size < least else f"up to {most}"
+        bound = f"{least} or more" if size < least else f"{most} or less"
         raise UserError(f"image_size {size} is too {too} for encoder {self.name!r}: use {bound}")
 
     def module(

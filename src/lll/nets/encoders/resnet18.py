@@ -53,7 +53,7 @@ def resnet18(image_size: int, width: int, activation: Activation) -> nn.Module:
     experiments (Chen et al. 2020, appendix B.9).
     """
     if width < 2:
-        raise UserError(f"width {width} is too small for encoder 'resnet18': use 2 up")
+        raise UserError(f"width {width} is too small for encoder 'resnet18': use 2 or more")
     channels = width // 2
     layers: list[nn.Module] = [
         nn.Conv2d(3, channels, 3, padding=1, bias=False),

@@ -50,7 +50,7 @@ def wrn_28_2(image_size: int, width: int, activation: Activation) -> nn.Module:
     Source: Zagoruyko & Komodakis 2016 (arXiv:1605.07146, table 1), k = 2.
     """
     if width < 8:
-        raise UserError(f"width {width} is too small for encoder 'wrn-28-2': use 8 up")
+        raise UserError(f"width {width} is too small for encoder 'wrn-28-2': use 8 or more")
     channels = width // 8
     layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)]
     for outputs, stride in ((width // 4, 1), (width // 2, 2), (width, 2)):
