@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One test process per core, and one thread in each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: demo demo-photos test test-slow test-extras check wheel docs bench install clean
+.PHONY: demo demo-photos label test test-slow test-extras check wheel docs bench install clean
 
 demo: .venv/lll  ## train on the embedded digits, under two minutes
 	$(BIN)/lll train --data digits --method gradual --out runs/demo --overwrite
@@ -14,6 +14,9 @@ demo-photos: .venv/lll  ## draw photos, learn them from few labels, predict othe
 	$(BIN)/lll train runs/drawn/photos --out runs/demo-photos --overwrite
 	$(BIN)/lll predict runs/demo-photos runs/drawn/new --why --out runs/drawn/new.csv
 	$(BIN)/lll report runs/demo-photos --out runs/demo-photos.html
+
+label: .venv/page  ## label the images of a folder in the browser: make label FOLDER=photos
+	$(BIN)/lll label $(FOLDER)
 
 test: .venv/dev  ## the fast tests
 	$(PYTEST) -m "not slow"
@@ -51,6 +54,10 @@ install: .venv/dev
 
 .venv/lll: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/page: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[page]'
 	touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml

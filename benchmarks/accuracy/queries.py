@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from lll.data import load_data
-from lll.label.model import probabilities as fitted
+from lll.label.model import fit
 from lll.labels.select import STRATEGIES, Candidates
 from lll.learn.features import features_of_data
 from lll.methods.features.space import Space, fit_space
@@ -98,7 +98,7 @@ def draw(
         if len(np.unique(targets[known])) < 2:
             told = np.tile(np.eye(classes)[targets[known][0]], (len(targets), 1))
         else:
-            told = fitted(both, targets, classes, seed)
+            told = fit(both, targets, classes, seed).probabilities
             probabilities = told[: len(rows)]
         if labels in SHOWN:
             means = by_means(points[known], targets[known], asked)

@@ -123,10 +123,5 @@ def serving(folder: Path, cache: Path, *flags: str):
     try:
         yield served
     finally:
-        if served.process.poll() is None:
-            served.process.send_signal(signal.SIGINT)
-        try:
-            served.process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            served.kill()
+        served.kill()
         shutil.rmtree(cache, ignore_errors=True)

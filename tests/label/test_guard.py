@@ -19,7 +19,7 @@ def served(tmp_path_factory):
     (place / "secret.txt").write_text("secret")
     with serving(write_images(place / "photos", 3), place / "cache") as served:
         yield served
-        assert served.csv() == ["file,label,origin"], "nothing that was refused was written"
+        assert served.csv() == ["path,label,origin,time"], "nothing that was refused was written"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def send(served, acts, done):
             done.append(act["uuid"])
 
 
-@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moments", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_and_sent_again(tmp_path, moments):
     """The page sends what was not answered again, and what was answered but not heard of."""
     folder, cache = write_images(tmp_path / "photos", 60), tmp_path / "cache"

@@ -11,6 +11,8 @@ from lll.label.acts import Act
 from lll.label.gallery import open_gallery
 from lll.label.guess import Guess
 from lll.label.session import AUDIT_EVERY, Session
+from lll.label.shown import rows as rows_of
+from lll.label.shown import summary
 from lll.labels.store import open_store
 
 
@@ -58,10 +60,10 @@ def test_every_tenth_question_is_an_audit_fixed_before_it_is_shown(session):
     do(session, "label", [audit.image], class_id=1 - predicted, asked=True)
     event = last(session)
     assert (event.origin, event.predicted, event.class_id) == ("audit", predicted, 1 - predicted)
-    assert session.summary()["audit"]["n"] == 1
-    assert session.summary()["audit"]["right"] == 0
+    assert summary(session)["audit"]["n"] == 1
+    assert summary(session)["audit"]["right"] == 0
     do(session, "undo")
-    assert session.summary()["audit"]["n"] == 0
+    assert summary(session)["audit"]["n"] == 0
 
 
 def test_who_had_the_idea(session):
@@ -73,7 +75,7 @@ def test_who_had_the_idea(session):
     by_origin = {event.origin: event.images for event in session.store.history()[-2:]}
     assert by_origin == {"suggestion": ("00002.png", "00004.png"), "person": ("00003.png",)}
     do(session, "undo")
-    assert session.summary()["labelled"] == 2, "both at once"
+    assert summary(session)["labelled"] == 2, "both at once"
 
 
 def test_an_act_that_comes_twice_counts_once(session):
@@ -84,7 +86,7 @@ def test_an_act_that_comes_twice_counts_once(session):
     undo = Act(uuid=str(uuid.uuid4()), op="undo")
     session.act(undo)
     session.act(undo)
-    assert session.summary()["labelled"] == 0
+    assert summary(session)["labelled"] == 0
     assert session.state.live() == {}
 
 
@@ -96,7 +98,7 @@ def test_what_an_image_is_not_is_not_suggested_again(session):
     top = question.ranked[0][0]
     do(session, "not", [question.image], class_id=top)
     assert [class_id for class_id, _ in session.again(question.image).ranked] == [1 - top]
-    rows = np.frombuffer(session.rows(), "<i2", count=80)
+    rows = np.frombuffer(rows_of(session), "<i2", count=80)
     assert rows[40 + question.image] == 1 - top
 
 
@@ -111,7 +113,7 @@ def test_a_large_lasso_is_undone_to_the_same_state(session):
     do(session, "label", [5], name="a")
     before = session.store.state()
     do(session, "label", range(40), name="b")
-    assert session.summary()["labelled"] == 40
+    assert summary(session)["labelled"] == 40
     told = do(session, "undo")
     assert (told["images"], told["what"]) == (40, "label")
     after = session.store.state()

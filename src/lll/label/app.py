@@ -16,12 +16,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from lll.data.decoding import UnreadableError
+from lll.data.exchange import as_csv, labels_of_folder
 from lll.errors import UserError
 from lll.label.acts import read_act
 from lll.label.gallery import SIDES
 from lll.label.session import SUGGESTIONS, Question, Session
+from lll.label.shown import rows, summary
 from lll.label.worker import Worker
-from lll.words import csv_text
 
 STATIC = {
     "index.html": "text/html; charset=utf-8",
@@ -58,6 +59,7 @@ class Page:
             Route("/api/similar/{number:int}", self.similar),
             Route("/api/problems", self.problems),
             Route("/api/act", self.act, methods=["POST"]),
+            Route("/api/discover", self.discover, methods=["POST"]),
             Route("/labels.csv", self.csv),
         ]
 
@@ -95,9 +97,9 @@ class Page:
             while not self.closing:
                 version = str(self._session.version)
                 if version != seen:
-                    summary = await run_in_threadpool(self._session.summary)
-                    seen, quiet = str(summary["version"]), 0.0
-                    yield f"id: {seen}\ndata: {json.dumps(summary)}\n\n"
+                    told_now = await run_in_threadpool(summary, self._session)
+                    seen, quiet = str(told_now["version"]), 0.0
+                    yield f"id: {seen}\ndata: {json.dumps(told_now)}\n\n"
                 elif quiet > PING_S:
                     quiet = 0.0
                     yield ": still here\n\n"
@@ -131,8 +133,8 @@ class Page:
         }
 
     def rows(self, request: Request) -> Response:
-        """See `Session.rows`."""
-        return _binary(self._session.rows())
+        """See `lll.label.shown.rows`."""
+        return _binary(rows(self._session))
 
     def map(self, request: Request) -> Response:
         """Places on the map, float32 [n, 2]."""
@@ -147,11 +149,23 @@ class Page:
         return JSONResponse(self._worker.similar(number))
 
     def problems(self, request: Request) -> Response:
-        """The images that cannot be read, and why."""
-        with self._session.lock:
-            broken = sorted(self._session.broken.items())
-        photos = self._session.gallery.photos
-        return JSONResponse([[number, photos[number].path, why] for number, why in broken])
+        """Images that cannot be read, and why; labels that may be wrong; images that are alike."""
+        session = self._session
+        with session.lock:
+            broken = sorted(session.broken.items())
+        photos = session.gallery.photos
+        return JSONResponse(
+            {
+                "broken": [[number, photos[number].path, why] for number, why in broken],
+                "doubtful": session.doubtful,
+                "twins": session.twins,
+            }
+        )
+
+    def discover(self, request: Request) -> Response:
+        """Begin to look for new classes."""
+        self._worker.discover()
+        return JSONResponse({})
 
     async def act(self, request: Request) -> Response:
         """Do what a person did."""
@@ -159,16 +173,9 @@ class Page:
         return await run_in_threadpool(_answered, lambda: self._session.act(read_act(body)))
 
     def csv(self, request: Request) -> Response:
-        """Every label as a CSV."""
-        state = self._session.store.state()
-        names = state.live()
-        rows = [
-            (path, names[state.resolved(label.class_id)], label.origin)
-            for path, label in sorted(state.labels.items())
-        ]
-        text = csv_text([("file", "label", "origin"), *rows])
+        """Every label as a CSV, as `lll labels export` writes it."""
         attach = {"Content-Disposition": 'attachment; filename="labels.csv"'}
-        content = text.encode(errors="backslashreplace")
+        content = as_csv(labels_of_folder(self._session.gallery.folder))
         return Response(content, media_type="text/csv; charset=utf-8", headers=attach)
 
 

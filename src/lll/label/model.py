@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
 
 from lll.errors import UserError
 from lll.methods import logistic
-from lll.methods.features.fitted import best_scale
+from lll.methods.features.fitted import Answer, best_scale
 from lll.methods.features.problem import Problem
 from lll.methods.features.softmax import with_ones
 from lll.methods.features.space import Space
 
 
-def probabilities(
-    space: Space, targets: Int[np.ndarray, " n"], classes: int, seed: int
-) -> Float[np.ndarray, "n c"]:
-    """Of each point of ``space`` the probability of each of ``classes``; 0 for one without a label.
+@dataclass(frozen=True)
+class Fit:
+    """What the model says of the n points of a space.
 
-    ``targets`` are class indices, -1 where there is no label. Calibrated on labels held out.
+    ``probabilities`` [n, classes]; 0 for a class without a label. ``doubtful`` are the labelled
+    rows that a model without them says are of another class, the least likely label first.
+    """
+
+    probabilities: Float[np.ndarray, "n c"]
+    doubtful: NDArray[np.intp]
+
+
+def fit(space: Space, targets: Int[np.ndarray, " n"], classes: int, seed: int) -> Fit:
+    """The model of class indices ``targets``, -1 without a label; calibrated on labels held out.
+
     UserError where fewer than two classes have a label.
     """
     rows = torch.from_numpy(np.flatnonzero(targets >= 0))
     present, labels = torch.unique(torch.from_numpy(targets)[rows], return_inverse=True)
     if len(present) < 2:
         raise UserError("a model needs labels of two classes at least: label some more")
-    answer = logistic.answer(Problem(space, rows, labels, present, seed))
+    problem = Problem(space, rows, labels, present, seed)
+    answer = logistic.answer(problem)
     scale = best_scale(answer.held, answer.truth)
     out = torch.zeros(len(space.points), classes)
     out[:, present] = torch.softmax(scale * (with_ones(space.points) @ answer.weights), dim=1)
-    return out.numpy()
+    return Fit(out.numpy(), _doubtful(problem, answer).numpy())
+
+
+def _doubtful(problem: Problem, answer: Answer) -> Tensor:
+    held = torch.cat([problem.rows[:0], *(problem.rows[fold] for fold in problem.folds())])
+    chances = torch.softmax(answer.held, dim=1)
+    of_label = chances.gather(1, answer.truth[:, None])[:, 0]
+    doubted = torch.nonzero(chances.argmax(dim=1) != answer.truth)[:, 0]
+    return held[doubted[of_label[doubted].argsort()]]

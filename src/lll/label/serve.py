@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -53,7 +54,8 @@ def serve(folder: Path, port: int | None, cache: Path | None, told: Callable[[st
         worker.start()
         told(f"http://{HOST}:{number}/?token={token}")
         try:
-            server.run(sockets=[listener])
+            with suppress(KeyboardInterrupt):  # the way to end it
+                server.run(sockets=[listener])
         finally:
             worker.stop()
 

@@ -21,7 +21,7 @@ from lll.label.acts import Act
 from lll.label.gallery import Gallery
 from lll.label.guess import Guess
 from lll.labels.store import Event, State, Store, content_of
-from lll.metrics.wilson import wilson
+from lll.words import count
 
 SUGGESTIONS = 3
 AUDIT_EVERY = 10  # questions, of which one is drawn uniformly
@@ -52,7 +52,10 @@ class Session:
     encoded: int = 0
     busy: str = ""
     fault: str = ""  # why something in the background ended
+    notice: str = ""  # what came of the last piece of work that was asked for
     broken: dict[int, str] = field(default_factory=dict)
+    doubtful: list[int] = field(default_factory=list)  # labels that may be wrong
+    twins: list[int] = field(default_factory=list)  # images that are nearly the same, by group
     queue: deque[int] = field(default_factory=deque)
     state: State = field(default_factory=State)
 
@@ -115,16 +118,17 @@ class Session:
             shown = self._shown.get(image)
             if shown is None or not shown.model:
                 shown = self._shown[image] = self._question(image, audit=False)
-            without = self._excluded(image)
+            without = self.excluded(image)
             return replace(shown, ranked=tuple(r for r in shown.ranked if r[0] not in without))
 
     def _question(self, image: int, audit: bool) -> Question:
         if self.guess is None:
             return Question(image, audit, (), "")
-        ranked = self.guess.ranked(image, self._excluded(image))
+        ranked = self.guess.ranked(image, self.excluded(image))
         return Question(image, audit, tuple(ranked), self.guess.name)
 
-    def _excluded(self, image: int) -> set[int]:
+    def excluded(self, image: int) -> set[int]:
+        """The classes that ``image`` is not of."""
         path = self.gallery.photos[image].path
         return {self.state.resolved(c) for c in self.state.excluded.get(path, ())}
 
@@ -175,6 +179,18 @@ class Session:
                     self._shown.pop(image, None)
             self.wake.set()
             return {"images": len(done.images), "what": self._what(done), "seq": self.state.seq}
+
+    def propose(self, events: list[Event]) -> None:
+        """Write what the model proposes; it is undone as one."""
+        with self.lock:
+            hashed = [
+                self._of_images(event, self.numbers(event.images)) if event.images else event
+                for event in events
+            ]
+            self.store.append(hashed)
+            number = sum(event.op == "propose" for event in events)
+            self.notice = f"{count(number, 'class', 'classes')} proposed"
+            self._refresh()
 
     def _what(self, done: Event) -> str:
         """The op that ``done`` was, or of an undo or redo the one that it took back."""
@@ -251,84 +267,6 @@ class Session:
         self.state = self.store.state()
         self.version += 1
 
-    # For the page
-
-    def summary(self) -> dict[str, Any]:
-        """All that is small; the page is sent it whenever it changes."""
-        with self.lock:
-            counts: dict[int, int] = {}
-            for path in self.state.labels:
-                one = self.state.class_of(path)
-                counts[one or 0] = counts.get(one or 0, 0) + 1
-            audits = self._audits()
-            return {
-                "version": self.version,
-                "images": len(self.gallery),
-                "encoded": self.encoded,
-                "broken": len(self.broken),
-                "busy": self.busy,
-                "fault": self.fault,
-                "model": self.guess and {"name": self.guess.name, "labels": self.guess.labels},
-                "map": self.places is not None,
-                "classes": [
-                    {
-                        "id": class_id,
-                        "name": name,
-                        "count": counts.get(class_id, 0),
-                        "audit": _scored([right for c, right in audits if c == class_id]),
-                    }
-                    for class_id, name in self.state.live().items()
-                ],
-                "labelled": len(self.state.labels),
-                "marked": len(self.state.marks),
-                "audit": _scored([right for _, right in audits]),
-                "proposals": [
-                    {"id": p.id, "name": p.name, "images": self._numbers(p.images)}
-                    for p in self.state.proposals.values()
-                ],
-            }
-
-    def _numbers(self, paths: Iterable[str]) -> list[int]:
+    def numbers(self, paths: Iterable[str]) -> list[int]:
+        """The images at ``paths``, those that are there."""
         return [self.gallery.at[path] for path in paths if path in self.gallery.at]
-
-    def _audits(self) -> list[tuple[int, bool]]:
-        """Of each audited image its class now, and whether that was predicted; oldest first."""
-        out = []
-        for path, audit in sorted(self.state.audits.items(), key=lambda item: item[1].seq):
-            truth = self.state.class_of(path)
-            if truth is not None:
-                said = audit.predicted
-                out.append((truth, said is not None and self.state.resolved(said) == truth))
-        return out
-
-    def rows(self) -> bytes:
-        """Of each image label and guess (int16 class ids, -1 for none), how sure, and a mark.
-
-        Four arrays one after another: int16 [n], int16 [n], uint8 [n] in 1/255, uint8 [n]
-        (0, or 1 skipped, 2 unsure, 3 not readable).
-        """
-        with self.lock:
-            labels = self.targets().astype("<i2")
-            guess, state = self.guess, self.state
-            marks = np.zeros(len(labels), dtype=np.uint8)
-            for path, mark in state.marks.items():
-                if (at := self.gallery.at.get(path)) is not None:
-                    marks[at] = 1 if mark == "skip" else 2
-            marks[list(self.broken)] = 3
-            excluded = [self.gallery.at[p] for p in state.excluded if p in self.gallery.at]
-        best, sure = np.full(len(labels), NONE, "<i2"), np.zeros(len(labels), np.uint8)
-        if guess is not None:
-            best, sure = guess.best()
-            best, sure = best.copy(), sure.copy()
-            for image in excluded:
-                ranked = guess.ranked(image, self._excluded(image))
-                best[image], sure[image] = (
-                    (ranked[0][0], round(255 * ranked[0][1])) if ranked else (NONE, 0)
-                )
-        return labels.tobytes() + best.astype("<i2").tobytes() + sure.tobytes() + marks.tobytes()
-
-
-def _scored(right: list[bool]) -> dict[str, Any]:
-    """How many of the audited were right, and the Wilson interval of the share."""
-    low, high = wilson(sum(right), len(right))
-    return {"n": len(right), "right": sum(right), "low": low, "high": high}

@@ -15,6 +15,7 @@ from lll.errors import UserError, one_line
 from lll.label.guess import Guess
 from lll.label.places import plane
 from lll.label.session import NONE, Session
+from lll.label.twins import twins
 from lll.labels.select import STRATEGIES, Candidates
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Worker:
         self._fitted_to = (-1, 0)  # the store's events and the images of the space
         self._chosen_at = 0  # labels when the queue was chosen
         self._fits = 0
+        self._compared = False
+        self._wanted = Event()  # proposals of new classes
         self._threads = [
             Thread(target=self._guarded, args=(work,), daemon=True)
             for work in (self._encode, self._follow)
@@ -57,6 +60,11 @@ class Worker:
         self._session.wake.set()
         for thread in self._threads:
             thread.join(timeout=10)
+
+    def discover(self) -> None:
+        """Look for classes that nobody has named, when there is time."""
+        self._wanted.set()
+        self._session.wake.set()
 
     def similar(self, image: int, most: int = 500) -> list[int]:
         """The images most like ``image``, by the angle of their points; itself first."""
@@ -116,6 +124,14 @@ class Worker:
             self._fit(self._space, targets)
             self._fitted_to = now
         self._choose(self._space, targets)
+        if done and not self._compared:
+            self._compared = True
+            groups = twins(self._space.points.numpy())
+            self._session.twins = [int(self._at[row]) for group in groups for row in group]
+            self._session.changed()
+        if self._wanted.is_set():
+            self._wanted.clear()
+            self._discover(self._space, targets)
 
     def _look(self) -> None:
         """Lay out the images that have features by now: their space, and its map."""
@@ -134,7 +150,7 @@ class Worker:
             self._session.changed()
 
     def _fit(self, space: Space, targets: NDArray[np.int64]) -> None:
-        from lll.label.model import probabilities
+        from lll.label.model import fit
 
         session = self._session
         with session.lock:
@@ -151,12 +167,39 @@ class Worker:
         column = np.full(max(classes) + 2, NONE)  # the last is that of no label
         column[list(classes)] = np.arange(len(classes))
         shares = np.zeros((len(targets), len(classes)), dtype=np.float32)
-        shares[self._at] = probabilities(space, column[known], len(classes), session.seed)
+        found = fit(space, column[known], len(classes), session.seed)
+        shares[self._at] = found.probabilities
         seen = np.zeros(len(targets), dtype=bool)
         seen[self._at] = True
         self._fits += 1
         with session.lock:
             session.guess = Guess(f"logistic-{count}-{self._fits}", count, classes, shares, seen)
+            session.doubtful = self._at[found.doubtful].tolist()
+            session.busy = ""
+            session.changed()
+
+    def _discover(self, space: Space, targets: NDArray[np.int64]) -> None:
+        import torch
+
+        from lll.runs.discover import Pool, discover, proposal_events
+
+        session, at = self._session, self._at
+        features = torch.from_numpy(self._features[at])
+        present, column = np.unique(targets[at][targets[at] >= 0], return_inverse=True)
+        known = np.full(len(at), NONE)
+        known[targets[at] >= 0] = column
+        names = tuple(session.state.live()[int(class_id)] for class_id in present)
+        paths = np.array([session.gallery.photos[row].path for row in at])
+        nothing = np.empty((0, 1, 1, 3), dtype=np.uint8)
+        pool = Pool("the folder", features, features[None], known, names, paths, nothing, None)
+        session.busy = "discovering"
+        session.changed()
+        try:
+            found = discover(pool, None, session.seed)
+            session.propose(proposal_events(pool, found, session.state))
+        except UserError as error:
+            session.notice = str(error)
+        finally:
             session.busy = ""
             session.changed()
 

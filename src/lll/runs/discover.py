@@ -14,7 +14,7 @@ from lll.config import RunConfig
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
-from lll.labels.store import Event, open_store
+from lll.labels.store import Event, State, open_store
 from lll.learn.features import Images, Progress, features_of
 from lll.learn.front import front_of
 from lll.learn.prepare import prepare
@@ -160,23 +160,26 @@ def propose(pool: Pool, found: Discovery) -> int:
     if pool.folder is None or not found.proposals:
         return 0
     with open_store(pool.folder, write=True) as store:
-        state = store.state()
-        stale = [p.id for p in state.proposals.values() if p.model == MODEL]
-        events = [Event("reject", proposal=id_, actor=MODEL) for id_ in stale]
-        # Class folders stay classes only beside a store that knows them.
-        known = [name for name in pool.names if state.named(name) is None]
-        events += [Event("class", name=name, actor=MODEL) for name in known]
-        for each in found.proposals:
-            images = tuple(str(pool.ids[row]) for row in each.rows)
-            confidence = round(each.purity, 4)
-            events.append(
-                Event(
-                    "propose", images, name=each.name, model=MODEL, actor=MODEL,
-                    confidence=confidence,
-                )
-            )  # fmt: skip
-        store.append(events)
+        store.append(proposal_events(pool, found, store.state()))
     return len(found.proposals)
+
+
+def proposal_events(pool: Pool, found: Discovery, state: State) -> list[Event]:
+    """The events that put the proposals in place of those of an earlier `discover`."""
+    stale = [p.id for p in state.proposals.values() if p.model == MODEL]
+    events = [Event("reject", proposal=id_, actor=MODEL) for id_ in stale]
+    # Class folders stay classes only beside a store that knows them.
+    known = [name for name in pool.names if state.named(name) is None]
+    events += [Event("class", name=name, actor=MODEL) for name in known]
+    for each in found.proposals:
+        images = tuple(str(pool.ids[row]) for row in each.rows)
+        confidence = round(each.purity, 4)
+        events.append(
+            Event(
+                "propose", images, name=each.name, model=MODEL, actor=MODEL, confidence=confidence
+            )
+        )
+    return events
 
 
 def _pool(

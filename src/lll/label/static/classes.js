@@ -1,9 +1,7 @@
 // The classes: counts, names, merging; proposals to name.
 
 import { askName, count, digit, fill, h, mark, number, percent, say } from "./dom.js";
-import { act, classes, server } from "./server.js";
-
-const SHEET = 12; // images of a proposal that are shown
+import { act, begin, classes, server } from "./server.js";
 
 let root;
 let drawn = "";
@@ -14,6 +12,11 @@ export function open(main) {
   root = main;
   drawn = "";
   update();
+}
+
+function search() {
+  begin("discover");
+  say("Looking for new classes.");
 }
 
 const audited = ({ n, right, low, high }) => (n ? `${right} of ${n} (${percent(low)} to ${percent(high)})` : "–");
@@ -54,8 +57,8 @@ function proposal(one) {
   return h(
     "section",
     { class: "proposal" },
-    h("h3", {}, `${one.name}: ${count(one.images.length, "image")}`),
-    h("div", { class: "sheet" }, one.images.slice(0, SHEET).map((image) => h("img", { src: `/image/${image}/thumb`, alt: `Image ${image + 1}` }))),
+    h("h3", {}, `${one.name}: ${count(one.count, "image")}`),
+    h("div", { class: "sheet" }, one.sheet.map((image) => h("img", { src: `/image/${image}/thumb`, alt: `Image ${image + 1}` }))),
     h(
       "p",
       { class: "row" },
@@ -67,8 +70,9 @@ function proposal(one) {
 
 export function update() {
   if (root?.dataset.screen !== "classes" || !server.summary) return;
-  const { proposals } = server.summary;
-  const key = JSON.stringify([classes(), proposals]);
+  const { proposals, busy } = server.summary;
+  const notice = busy === "discovering" ? "Looking for new classes; this takes from seconds to minutes …" : server.summary.notice;
+  const key = JSON.stringify([classes(), proposals, notice]);
   if (key === drawn) return;
   drawn = key;
   const add = () => askName("New class", [], (name) => act("class", { name }));
@@ -87,7 +91,13 @@ export function update() {
           ),
         )
       : h("p", { class: "empty" }, "There is no class yet. Name the first one here, or on Ask while you look at an image."),
-    h("p", {}, h("button", { type: "button", onclick: add }, "New class … ", h("kbd", {}, "N"))),
+    h(
+      "p",
+      { class: "row" },
+      h("button", { type: "button", onclick: add }, "New class … ", h("kbd", {}, "N")),
+      h("button", { type: "button", disabled: !classes().some((one) => one.count), onclick: search }, "Look for classes nobody has named"),
+    ),
+    notice ? h("p", { class: "hint" }, notice) : null,
     proposals.length ? h("h2", {}, "Proposed classes") : null,
     ...proposals.map(proposal),
   );

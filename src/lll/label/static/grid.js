@@ -84,6 +84,9 @@ function groups() {
   for (const one of classes()) if (labelled.has(one.id)) out.push([`label/${one.id}`, `Labelled ${one.name}`, labelled.get(one.id)]);
   if (marked[1]) out.push(["mark/1", "Skipped", marked[1]]);
   if (marked[2]) out.push(["mark/2", "Unsure", marked[2]]);
+  const { doubtful, twins } = server.summary ?? {};
+  if (doubtful) out.push(["doubtful", "Labels that may be wrong", doubtful]);
+  if (twins) out.push(["twins", "Nearly the same", twins]);
   if (lasso.length) out.push(["lasso", "From the map", lasso.length]);
   if (group?.startsWith("similar/")) out.push([group, "Similar images", null]);
   return out;
@@ -93,6 +96,7 @@ async function imagesOf(key) {
   const { labels, guesses, sure, marks } = data;
   const [kind, id] = (key ?? "").split("/");
   if (kind === "lasso") return lasso;
+  if (kind === "doubtful" || kind === "twins") return (await get("/api/problems"))[kind];
   if (kind === "similar") return get(`/api/similar/${id}`);
   const tests = {
     guess: (i) => labels[i] < 0 && !marks[i] && guesses[i] === Number(id) && sure[i] >= 2.55 * least,

@@ -52,7 +52,7 @@ function status(summary) {
   const { images, encoded, broken, labelled, busy, fault } = summary;
   const parts = [`${number(labelled)} of ${count(images, "image")} labelled`];
   if (encoded + broken < images) parts.push(`looking at the images: ${percent((encoded + broken) / images)}`);
-  else if (busy) parts.push("learning …");
+  else if (busy) parts.push(busy === "discovering" ? "looking for classes …" : "learning …");
   byId("status").textContent = parts.join(" · ");
   if (fault) banner(fault);
 }

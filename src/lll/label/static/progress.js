@@ -7,7 +7,7 @@ const FEW = 30; // audits, below which there is no verdict
 
 let root;
 let drawn = "";
-let problems = [];
+let problems = { broken: [], doubtful: [], twins: [] };
 
 export const title = "Progress";
 
@@ -39,6 +39,8 @@ function gauge({ n, right, low, high }) {
   return h("div", { class: "gauge", "aria-hidden": "true" }, span, dot);
 }
 
+const trouble = (n, what, key, why) => (n ? h("p", {}, h("a", { href: `#grid/${key}` }, count(n, what)), ` ${why}.`) : null);
+
 export function update() {
   const summary = server.summary;
   if (root?.dataset.screen !== "progress" || !summary) return;
@@ -67,9 +69,10 @@ export function update() {
       "section",
       { class: "card" },
       h("h2", {}, "Problems"),
-      problems.length
-        ? h("ul", {}, problems.slice(0, 200).map(([, path, why]) => h("li", {}, `${path}: ${why}`)))
-        : h("p", {}, "No image was unreadable so far."),
+      trouble(summary.doubtful, "label", "doubtful", "may be wrong: a model without it says another class"),
+      trouble(summary.twins, "image", "twins", "nearly the same as another"),
+      h("p", {}, problems.broken.length ? `${count(problems.broken.length, "image")} not readable:` : "No image was unreadable so far."),
+      h("ul", {}, problems.broken.slice(0, 200).map(([, path, why]) => h("li", {}, `${path}: ${why}`))),
     ),
   );
 }

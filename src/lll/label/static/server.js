@@ -88,6 +88,9 @@ async function send(key, one) {
   return true;
 }
 
+// Asks for a piece of work in the background.
+export const begin = (work) => fetch(`/api/${work}`, { method: "POST", headers: HEADERS, body: "{}" });
+
 export async function get(path) {
   const answer = await fetch(path);
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);

@@ -1,0 +1,58 @@
+"""What the page says may be wrong: labels, copies of images."""
+
+import numpy as np
+import pytest
+import torch
+
+from lll.label.model import fit
+from lll.label.twins import CLOSE, twins
+from lll.methods.features.space import fit_space
+
+CLASSES = 4
+
+
+def mixture(each, seed):
+    """Features of ``CLASSES`` groups that overlap a little, and the group of each."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(CLASSES * each) % CLASSES
+    centres = rng.random((CLASSES, 64)) * 2
+    return torch.from_numpy(
+        (centres[truth] + rng.random((len(truth), 64))).astype(np.float32)
+    ), truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_are_among_the_first_that_are_doubted(seed):
+    """Four fifths of the planted ones are in the first tenth of the labels."""
+    features, truth = mixture(100, seed)
+    rng = np.random.default_rng(seed)
+    wrong = rng.choice(len(truth), len(truth) // 20, replace=False)
+    targets = truth.copy()
+    targets[wrong] = (targets[wrong] + rng.integers(1, CLASSES, len(wrong))) % CLASSES
+    found = fit(fit_space(features, features[None]), targets, CLASSES, 0).doubtful
+    first = found[: len(truth) // 10]
+    assert len(set(first) & set(wrong)) >= 0.8 * len(wrong)
+
+
+def test_probabilities_are_of_the_classes_with_a_label():
+    features, truth = mixture(20, 0)
+    targets = np.where((truth < 2) & (np.arange(len(truth)) < 40), truth, -1)
+    found = fit(fit_space(features, features[None]), targets, 5, 0)
+    assert found.probabilities.shape == (len(truth), 5)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert not found.probabilities[:, 2:].any()
+    assert (found.probabilities.argmax(axis=1)[truth < 2] == truth[truth < 2]).all()
+
+
+def test_twins_are_found_as_by_comparing_all():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(1300, 24))
+    points[700:760] = points[:60] + rng.normal(0, 0.01, (60, 24))
+    points[1200] = points[700]
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    groups = twins(points.astype(np.float32))
+    assert sorted(groups[0]) == [0, 700, 1200]
+    close = np.argwhere(np.triu(points @ points.T >= CLOSE, 1))
+    together = {(a, b) for group in groups for a in sorted(group) for b in sorted(group) if a < b}
+    assert {(int(a), int(b)) for a, b in close} <= together
+    assert sum(map(len, groups)) == 121
