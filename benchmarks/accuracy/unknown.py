@@ -11,6 +11,7 @@ Classes, pool and labels are drawn anew in each draw; test rows are scored once.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def measure(prefix: str, draws: int, only: list[str]) -> Iterator[tuple[str, str
             rng = np.random.default_rng([11, draw])
             classes = rng.permutation(10)[:KNOWN]
             rows = _pool(rng, truth, classes, WORLDS[world])
-            space = fit_space(torch.from_numpy(features[rows]))
+            plain = torch.from_numpy(features[rows])
+            space = fit_space(plain, plain[None])
             graph = neighbour_graph(space.points[:, : u.WIDTH])
             test = space.transform(torch.from_numpy(np.array(tested)))
             near = nearest(test[:, : u.WIDTH], space.points[:, : u.WIDTH], 15)
@@ -120,12 +122,13 @@ def main() -> None:
     only, found = given.worlds.split(","), {}
     for name, world, labels, value in measure(str(given.prefix), given.draws, only):
         found.setdefault((name, world, labels), []).append(value)
-    print("| score | " + " | ".join(f"{w} {n}" for w in only for n in LABELS) + " |")
-    print("|---" * (1 + len(only) * len(LABELS)) + "|")
+    say = sys.stdout.write
+    say("| score | " + " | ".join(f"{w} {n}" for w in only for n in LABELS) + " |\n")
+    say("|---" * (1 + len(only) * len(LABELS)) + "|\n")
     for name in dict.fromkeys(name for name, _, _ in found):
         cells = [found[name, world, labels] for world in only for labels in LABELS]
-        print(f"| {name} | " + " | ".join(f"{np.mean(c):.1f} ± {np.std(c):.1f}" for c in cells)
-              + " |", flush=True)  # fmt: skip
+        shown = " | ".join(f"{np.mean(c):.1f} ± {np.std(c):.1f}" for c in cells)
+        say(f"| {name} | {shown} |\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from lll.learn.front import front_of
 from lll.learn.prepare import prepare
 from lll.methods.features.space import fit_space
 from lll.methods.novel.groups import Groups, group, purity
-from lll.methods.novel.number import Number, estimate_number
+from lll.methods.novel.number import Number, estimate_number, known_share_of
 from lll.runs.predict import encode, load_learner
 from lll.runs.record import Run
 from lll.seeding import derive
@@ -137,7 +137,8 @@ def discover(pool: Pool, new: int | None, seed: int) -> Discovery:
     if new is None:
         number = estimate_number(points, targets >= 0, classes, derive(seed, "number"))
         new = min(number.new, int((targets < 0).sum()))
-    groups = group(points, targets, classes, new, derive(seed, "groups"))
+    share = known_share_of(points, targets >= 0, classes, new, derive(seed, "number"))
+    groups = group(points, targets, classes, new, share, derive(seed, "groups"))
     free = np.flatnonzero(pool.targets < 0)
     proposals, order = _proposals(points, groups, free, classes)
     renumbered = np.concatenate([np.arange(classes), classes + np.argsort(order)])

@@ -1,8 +1,8 @@
-"""Groups of images, of known classes and of new ones: semi-supervised k-means.
+"""Groups of images, of known classes and of new ones.
 
-Source: Vaze et al. 2022, "Generalized category discovery" (labelled images stay with their
-class); here with a metric learned from the known classes and an estimated prior, never equal
-sizes.
+Semi-supervised k-means (GCD, Vaze et al. 2022) on points that are smoothed over the graph of
+neighbours, then in a metric learned from the known classes (LDA), with an estimated prior:
+sizes are never taken to be equal.
 """
 
 from __future__ import annotations
@@ -10,60 +10,69 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
+from scipy import sparse
 from torch import Tensor
 
-from lll.methods.features.graph import nearest
+from lll.methods.features.graph import nearest, neighbour_graph
+from lll.methods.novel.kmeans import k_means, means_of, squares
 
-SHRINKAGE = 0.1  # of the scatter within classes, towards a sphere
-EVIDENCE = 500  # labelled images from which on the scatter is trusted so far
 WIDTH = 64  # dimensions in which images are grouped
-ROUNDS = 60
-STARTS = 5
-CANDIDATES = 8  # drawn for each centre to begin with, of which the best is taken
+SMOOTHINGS = 6  # steps over the graph
+SHRINKAGE = 0.3  # of the scatter within classes, towards a sphere
+EVIDENCE = 500  # labelled rows at which half of the scatter is trusted
+ROUNDS = 25  # of soft assignments
+SOFTNESS = 0.1  # of assignments, in mean squared distances
+DAMPING = 0.5  # of the prior, half way from sizes as found to equal ones
+PULL = 0.8  # towards the prior, 1 for exactly
 NEIGHBOURS = 10  # that are to be of the same group
 
 
 @dataclass(frozen=True)
 class Groups:
-    """A group for each of n rows: the known classes first, then new ones.
+    """A group [n] for each of n rows: the known classes first, then new ones.
 
-    ``of`` [n]; ``distance`` [n] to the centre of the group, 1 for as far as labelled images
-    are from theirs on average; ``share`` [k] of the unlabelled rows in each group.
-    ``metric`` [d, w] and ``centres`` [k, w] place other points, see `placed`.
+    ``distance`` [n] to the centre of the group, 1 for as far as labelled images are from theirs on
+    average; ``share`` [k] is the estimated share of each group among the unlabelled rows.
+    ``metric`` [w, w] and ``centres`` [k, w] place other points, see `placed`.
     """
 
     of: Int[Tensor, " n"]
     distance: Float[Tensor, " n"]
     share: Float[Tensor, " k"]
-    metric: Float[Tensor, "d w"]
+    metric: Float[Tensor, "w w"]
     centres: Float[Tensor, "k w"]
     spread: float
 
     def placed(self, points: Float[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
-        """The group [m] of other ``points``, and their distance [m] to its centre."""
-        distances, of = _squares(points @ self.metric, self.centres).min(dim=1)
-        return of, (distances / self.spread).clamp(min=0).sqrt()
+        """The nearest group [m] of other ``points``, and the distance [m] to its centre."""
+        distances, of = squares(_near(points) @ self.metric, self.centres).min(dim=1)
+        return of, (distances / self.spread).sqrt()
 
 
 def group(
-    points: Float[Tensor, "n d"], targets: Int[Tensor, " n"], classes: int, new: int, seed: int
+    points: Float[Tensor, "n d"],
+    targets: Int[Tensor, " n"],
+    classes: int,
+    new: int,
+    known_share: float,
+    seed: int,
 ) -> Groups:
     """Groups of ``points``: ``classes`` known ones and ``new`` ones.
 
-    ``targets`` [n] are known classes, each with a row or more, or -1. The best of several
-    seeded starts, by the sum of squared distances.
+    ``targets`` [n] are known classes, each with a row or more, or -1; ``known_share`` of those
+    without a label are estimated to be of known classes.
     """
-    points = points[:, :WIDTH]
-    metric, spread = _metric(points, targets, classes)
-    placed = points @ metric
-    generator = torch.Generator().manual_seed(seed)
-    runs = [_run(placed, targets, classes, new, generator) for _ in range(STARTS if new else 1)]
-    _, of, centres = min(runs, key=lambda run: run[0])
-    free = targets < 0
-    counts = torch.bincount(of[free], minlength=classes + new).float()
-    distance = (placed - centres[of]).square().sum(dim=1) / spread
-    return Groups(of, distance.sqrt(), counts / counts.sum().clamp(min=1), metric, centres, spread)
+    near, groups = _near(points), classes + new
+    smooth = _smoothed(near, neighbour_graph(near))
+    of = k_means(smooth, targets, classes, new, seed)
+    share = known_share if new else 1.0
+    of, _, _ = _balanced(smooth, targets, of, classes, groups, share)
+    metric, spread = _metric(near, targets, classes)
+    of, centres, prior = _balanced(near @ metric, targets, of, classes, groups, share)
+    distance = (near @ metric - centres[of]).square().sum(dim=1) / spread
+    return Groups(of, distance.sqrt(), prior, metric, centres, spread)
 
 
 def purity(
@@ -75,78 +84,88 @@ def purity(
     return same / max(near.shape[1] - 1, 1)
 
 
+def _near(points: Float[Tensor, "n d"]) -> Float[Tensor, "n w"]:
+    return F.normalize(points[:, :WIDTH], dim=1)
+
+
+def _smoothed(near: Float[Tensor, "n w"], graph: sparse.csr_array) -> Float[Tensor, "n w"]:
+    """Each row moved towards its neighbours, several times."""
+    smooth = near.numpy()
+    for _ in range(SMOOTHINGS):
+        smooth = (smooth + graph @ smooth) / 2
+    return F.normalize(torch.from_numpy(smooth), dim=1)
+
+
 def _metric(
-    points: Float[Tensor, "n d"], targets: Int[Tensor, " n"], classes: int
-) -> tuple[Float[Tensor, "d d"], float]:
+    near: Float[Tensor, "n w"], targets: Int[Tensor, " n"], classes: int
+) -> tuple[Float[Tensor, "w w"], float]:
     """The map in which known classes scatter as a sphere, and their squared radius in it."""
-    known = targets >= 0
-    rows, labels = points[known], targets[known]
-    inside = rows - _means(rows, labels, classes)[labels]
-    width, freedom = points.shape[1], max(len(rows) - classes, 1)
+    rows, labels = near[targets >= 0], targets[targets >= 0]
+    inside = rows - means_of(rows, labels, classes)[labels]
+    freedom = max(len(rows) - classes, 1)
     scatter = inside.T @ inside / freedom
     shrinkage = max(SHRINKAGE, EVIDENCE / (EVIDENCE + len(rows)))
-    sphere = scatter.diagonal().mean().clamp(min=1e-12) * torch.eye(width)
+    sphere = scatter.diagonal().mean().clamp(min=1e-6) * torch.eye(near.shape[1])
     values, axes = torch.linalg.eigh((1 - shrinkage) * scatter + shrinkage * sphere)
     metric = axes * values.rsqrt()
-    return metric, max(float((inside @ metric).square().sum()) / freedom, 1e-12)
+    return metric, max(float((inside @ metric).square().sum()) / freedom, 1e-6)
 
 
-def _run(
-    points: Float[Tensor, "n d"],
+def _balanced(
+    points: Float[Tensor, "n w"],
     targets: Int[Tensor, " n"],
+    of: Int[Tensor, " n"],
     classes: int,
-    new: int,
-    generator: torch.Generator,
-) -> tuple[float, Tensor, Tensor]:
-    """One descent from a drawn start: the sum of squares, groups [n] and centres [k, d]."""
-    known = targets >= 0
-    centres = _start(points, targets, classes, new, generator)
-    of, total = targets, torch.tensor(0.0)
-    for _ in range(ROUNDS):
-        least, nearest_centre = _squares(points, centres).min(dim=1)
-        before, of = of, torch.where(known, targets, nearest_centre)
-        total = least[~known].sum()
-        if torch.equal(before, of):
-            break
-        counts = torch.bincount(of, minlength=len(centres))
-        moved = _means(points, of, len(centres))
-        centres = torch.where(counts[:, None] > 0, moved, centres)
-    return float(total), of, centres
+    groups: int,
+    known_share: float,
+) -> tuple[Int[Tensor, " n"], Float[Tensor, "k w"], Float[Tensor, " k"]]:
+    """Groups, centres and prior after rounds of soft assignments from the groups ``of``.
 
-
-def _start(
-    points: Float[Tensor, "n d"],
-    targets: Int[Tensor, " n"],
-    classes: int,
-    new: int,
-    generator: torch.Generator,
-) -> Float[Tensor, "k d"]:
-    """Means of the known classes, then rows far from all centres so far.
-
-    Greedy k-means++ (Arthur and Vassilvitskii 2007).
+    The prior gives ``known_share`` to known classes. Inside either kind it follows the sizes
+    found in the round before, damped, so that no group starves or swallows the others.
     """
-    known, free = targets >= 0, points[targets < 0]
-    centres = _means(points[known], targets[known], classes)
-    least = _squares(free, centres).min(dim=1).values.clamp(min=1e-12)
-    for _ in range(new):
-        drawn = torch.multinomial(least, CANDIDATES, replacement=True, generator=generator)
-        closer = torch.minimum(least[:, None], _squares(free, free[drawn])).clamp(min=1e-12)
-        best = int(closer.sum(dim=0).argmin())
-        centres, least = torch.cat([centres, free[drawn[best]][None]]), closer[:, best]
-    return centres
+    free = targets < 0
+    soft = torch.zeros(len(points), groups)
+    soft[~free] = F.one_hot(targets[~free], groups).float()
+    centres = means_of(points, of, groups)
+    within = float(squares(points, centres).amin(dim=1).mean())
+    prior = _prior(torch.ones(groups), classes, known_share)
+    for _ in range(ROUNDS if bool(free.any()) else 0):
+        distances = squares(points[free], centres)
+        nearness = distances.amin(dim=1, keepdim=True) - distances
+        scores = torch.exp(nearness / max(SOFTNESS * within, 1e-12)).clamp(min=1e-30)
+        soft[free] = _pulled(scores, prior)
+        sizes = torch.bincount(soft[free].argmax(dim=1), minlength=groups).float()
+        prior = _prior(sizes, classes, known_share)
+        before, centres = centres, soft.T @ points / soft.sum(dim=0)[:, None].clamp(min=1e-6)
+        if torch.allclose(before, centres, atol=1e-4):
+            break
+    return torch.where(free, soft.argmax(dim=1), targets), centres, prior
 
 
-def _means(
-    points: Float[Tensor, "n d"], of: Int[Tensor, " n"], groups: int
-) -> Float[Tensor, "k d"]:
-    sums = torch.zeros(groups, points.shape[1]).index_add_(0, of, points)
-    return sums / torch.bincount(of, minlength=groups).clamp(min=1)[:, None]
+def _pulled(scores: Float[Tensor, "m k"], prior: Float[Tensor, " k"]) -> Float[Tensor, "m k"]:
+    """``scores`` with columns scaled towards averages of ``prior``, and rows that sum to 1.
+
+    A softened Sinkhorn iteration (Chizat et al. 2018, "Scaling algorithms for unbalanced
+    optimal transport"): groups that lie clearly apart keep their own sizes.
+    """
+    soft = scores / scores.sum(dim=1, keepdim=True)
+    scale = torch.ones(len(prior))
+    for _ in range(10):
+        scale = (prior / (scores / (scores @ scale)[:, None]).mean(dim=0).clamp(min=1e-30)) ** PULL
+        soft = scores * scale
+        soft = soft / soft.sum(dim=1, keepdim=True)
+    return soft
 
 
-def _squares(points: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]) -> Float[Tensor, "n k"]:
-    """Squared distances."""
-    return (
-        points.square().sum(dim=1, keepdim=True)
-        - 2 * points @ centres.T
-        + centres.square().sum(dim=1)
-    )
+def _prior(sizes: Float[Tensor, " k"], classes: int, known_share: float) -> Float[Tensor, " k"]:
+    """The share of each group, from the ``sizes`` found and the share of known classes."""
+    parts = [
+        share * ((1 - DAMPING) * part / part.sum().clamp(min=1e-6) + DAMPING / max(len(part), 1))
+        for part, share in (
+            (sizes[:classes], known_share),
+            (sizes[classes:], 1 - known_share),
+        )
+    ]
+    prior = torch.cat(parts).clamp(min=1e-4)
+    return prior / prior.sum()

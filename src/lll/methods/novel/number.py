@@ -56,6 +56,22 @@ def estimate_number(
     return Number(classes_of(known, 1), low, high, known, _plain(shares), size)
 
 
+def known_share_of(
+    points: Float[Tensor, "n d"], labelled: Bool[Tensor, " n"], classes: int, new: int, seed: int
+) -> float:
+    """The share of known images among those without a label, where there are ``new`` classes.
+
+    As `known_shares` says, in the median. Under `FEW` labels that is too uncertain, and all
+    classes are taken for as large on average as each other.
+    """
+    rows, known = len(points), int(labelled.sum())
+    if known >= FEW:
+        share = float(known_shares(points, labelled, seed).median())
+    else:
+        share = (rows * classes / (classes + new) - known) / max(rows - known, 1)
+    return min(max(share, 0.02), 0.98)
+
+
 def known_shares(
     points: Float[Tensor, "n d"], labelled: Bool[Tensor, " n"], seed: int
 ) -> Float[Tensor, " s"]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lll.methods.features.graph import spread
 from lll.methods.features.softmax import fit_softmax, with_ones
-from lll.methods.novel.groups import group
+from lll.methods.novel.kmeans import k_means
 
 WIDTH = 64  # dimensions of cosines
 ALPHA, SPREADS = 0.9, 20  # of the propagation: how far labels reach
@@ -103,7 +103,8 @@ def energy(points: Float[Tensor, "m d"], weights: Float[Tensor, "d1 c"]) -> Tens
 
 def spare_slots(known: Known) -> Float[Tensor, "d1 k"]:
     """Softmax weights of the known classes and of `SLOTS` groups of unlabelled rows."""
-    of = group(known.points, known.targets, known.classes, SLOTS, known.seed).of
+    near = F.normalize(known.points[:, :WIDTH], dim=1)
+    of = k_means(near, known.targets, known.classes, SLOTS, known.seed, starts=1)
     teaches = known.labelled | (of >= known.classes)
     hot = F.one_hot(of, known.classes + SLOTS).float() * teaches[:, None]
     return _softmax(known, _shared(hot))
