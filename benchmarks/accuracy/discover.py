@@ -25,12 +25,13 @@ from lll.metrics.discovery import discovery_accuracy
 
 KNOWN = 5
 Classes = NDArray[np.int64]
-SETTINGS = {
+SETTINGS = {  # labels of a known class (0: half of its images), and largest over smallest class
     "half": (0, 1.0),
     "10 labels": (10, 1.0),
     "half, tail": (0, 50.0),
-    "10, tail": (10, 50.0),
+    "10 labels, tail": (10, 50.0),
 }
+HEAD = ("setting", "all", "known", "new", "all slots", "number of new (low to high)")
 
 
 def deal(
@@ -82,9 +83,7 @@ def main() -> None:
     parse.add_argument("--settings", default="|".join(SETTINGS), help="with | between")
     given = parse.parse_args()
     say = sys.stdout.write
-    say(
-        "| setting | all | known | new | all slots | number of new (low to high) |\n|---|---|---|---|---|---|\n"
-    )
+    say(f"| {' | '.join(HEAD)} |\n{'|---' * len(HEAD)}|\n")
     for setting in given.settings.split("|"):
         found = [measure(str(given.prefix), setting, d, given.rows) for d in range(given.draws)]
         cells = [f"{np.mean(c):.1f} ± {np.std(c):.1f}" for c in list(zip(*found, strict=True))[:4]]

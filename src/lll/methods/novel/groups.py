@@ -25,7 +25,7 @@ EVIDENCE = 500  # labelled rows at which half of the scatter is trusted
 ROUNDS = 25  # of soft assignments
 SOFTNESS = 0.1  # of assignments, in mean squared distances
 DAMPING = 0.5  # of the prior, half way from sizes as found to equal ones
-PULL = 0.8  # towards the prior, 1 for exactly
+PULL = 0.9  # towards the prior, 1 for exactly
 NEIGHBOURS = 10  # that are to be of the same group
 
 
