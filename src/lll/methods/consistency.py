@@ -85,13 +85,11 @@ class Seen:
     """What the networks make of a minibatch; rows are those of this rank.
 
     Logits of weak views of its labelled images [l, c], of strong ones of the unlabelled
-    images [u, c]; the probabilities of their weak views, which carry no gradient, as they are
-    (``weak``) and aligned.
+    images [u, c]; the aligned probabilities of their weak views, which carry no gradient.
     """
 
     labelled: Float[Tensor, "l c"]
     strong: Float[Tensor, "u c"]
-    weak: Float[Tensor, "u c"]
     aligned: Float[Tensor, "u c"]
 
 
@@ -104,7 +102,7 @@ def look(nets: Nets, batch: Batch, options: ConsistencyOptions) -> Seen:
     views = torch.cat([batch.labelled.weak(), batch.unlabelled.strong()])
     logits = nets["probe"](nets["encoder"](views))
     labelled, strong = torch.split(logits, [len(batch.labelled), len(batch.unlabelled)])
-    return Seen(labelled, strong, weak, aligned)
+    return Seen(labelled, strong, aligned)
 
 
 def losses(
