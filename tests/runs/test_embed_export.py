@@ -14,6 +14,7 @@ from torch import nn
 
 from lll import UserError, load_run, train
 from lll.runs import export
+from lll.runs.card import card
 from lll.runs.predict import encode, load_learner, predict_files
 
 
@@ -172,6 +173,7 @@ def test_the_file_says_how_it_is_used(run, exported, monkeypatch):
     assert json.loads(told["class_names"]) == list(run.data.class_names)
     assert ast.literal_eval(told["names"]) == dict(enumerate(run.data.class_names))
     assert told["image_size"] == "32"
+    assert told["model_card"] == card(run)
     first, *note = ended.out.splitlines()
     assert first.startswith(f"written to {path}: onnxruntime is within ")
     assert note == told["usage"].splitlines()

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import struct
+import time
 
 import pytest
 from tests.processes import in_process, one_line, write_npz
@@ -59,13 +60,23 @@ def leveldb_records(log, at):
             content = b""
 
 
-def from_wandb(run):
+def wandb_records(path, seconds=30):
+    """The records of a run; a process of its own writes the last ones late."""
     from wandb.proto.wandb_internal_pb2 import Record
 
+    end = time.monotonic() + seconds
+    while True:
+        records = [Record.FromString(c) for c in leveldb_records(path.read_bytes()[7:], at=7)]
+        if records and records[-1].HasField("exit"):
+            return records
+        assert time.monotonic() < end, f"{path} is not finished"
+        time.sleep(0.1)
+
+
+def from_wandb(run):
     found = {name: [] for name in FIGURES}
-    for path in sorted(run.path.rglob("*.wandb"), key=lambda path: path.stat().st_mtime_ns):
-        for content in leveldb_records(path.read_bytes()[7:], at=7):
-            record = Record.FromString(content)
+    for path in sorted(run.path.rglob("*.wandb"), key=lambda path: path.parent.name):
+        for record in wandb_records(path):
             row = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
             for name in FIGURES:
                 if name in row:

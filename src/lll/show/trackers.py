@@ -51,7 +51,8 @@ def _trackio(run: Run) -> tuple[Log, Callable[[], Any]]:
     opened = trackio.init(
         project=PROJECT, name=run.path.name, config=run.config.to_dict(), resume="allow"
     )
-    return lambda figures, epoch: opened.log(dict(figures), step=epoch), opened.finish
+    # Its own `finish`, or it would finish the run again when Python ends, and say so.
+    return lambda figures, epoch: opened.log(dict(figures), step=epoch), trackio.finish
 
 
 def _mlflow(run: Run) -> tuple[Log, Callable[[], Any]]:
