@@ -38,7 +38,8 @@ def read(source: str, cache: Path | None) -> tuple[Arrays, Arrays, int]:
     """Features and labels of the training images and of the test images, and the classes."""
     encoder = frozen_encoder("efficientnet_lite2")
     data = load_data(source, cache=cache, image_size=encoder.size)
-    train, test = features_of_data(data, encoder, views=0, cache=cache)
+    found = features_of_data(data, encoder, views=0, cache=cache)
+    train, test = found["train"], found["test"]
     return (train.base, data.train.labels), (test.base, data.test.labels), len(data.class_names)
 
 

@@ -181,19 +181,20 @@ def test_a_view_is_that_of_its_image_and_number(tmp_path):
 
 
 def test_a_data_set_gives_views_for_training_alone(tmp_path, counted):
-    data = DataSet("d", ("a",), images(5), images(3, seed=1))
+    data = DataSet("d", ("a",), images(5), images(2, seed=1), validation=images(1, seed=2))
     calls = []
-    train, test = features_of_data(
+    found = features_of_data(
         data, frozen(), views=2, cache=tmp_path, progress=lambda *done: calls.append(done)
     )
-    assert [len(train), len(train.views), len(test), len(test.views)] == [5, 2, 3, 0]
+    sizes = {split: (len(part), len(part.views)) for split, part in found.items()}
+    assert sizes == {"train": (5, 2), "validation": (1, 0), "test": (2, 0)}
+    train = found["train"]
     assert train.ids.tolist() == ["0", "1", "2", "3", "4"]
     assert calls[-1] == (18, 18) and sum(counted) == 18
     picked = train.take(np.array([3, 1]))
     np.testing.assert_array_equal(picked.views[1], train.views[1][[3, 1]])
-    none = features_of_data(
-        DataSet("d", ("a",), images(5), images(0)), frozen(), cache=tmp_path, views=0
-    )[1]
+    few = DataSet("d", ("a",), images(5), images(0))
+    none = features_of_data(few, frozen(), cache=tmp_path, views=0)["test"]
     assert none.base.shape == (0, 16)
 
 
@@ -221,7 +222,7 @@ def test_only_what_is_new_is_encoded(tmp_path, counted):
 def test_equal_images_are_encoded_once(tmp_path, counted):
     twice = ImageSet(np.repeat(pixels(3), 2, axis=0), np.zeros(6, np.int64), np.arange(6))
     data = DataSet("d", ("a",), twice, images(3))
-    train, test = features_of_data(data, frozen(), views=0, cache=tmp_path)
+    train, test = features_of_data(data, frozen(), views=0, cache=tmp_path).values()
     np.testing.assert_array_equal(train.base[::2], train.base[1::2])
     np.testing.assert_array_equal(train.base[::2], test.base)
     assert len(store_in(tmp_path).find([])) == 0 and rows_in(tmp_path) == 3

@@ -88,14 +88,13 @@ def features_of_data(
     strength: Strength = VIEW,
     cache: Path | None = None,
     progress: Progress | None = None,
-) -> tuple[Features, Features]:
-    """Features of the training images, and of the test images without views.
+) -> dict[str, Features]:
+    """Features of every split by name, as in `DataSet.parts`; views are of training images alone.
 
-    As `features_of`; ``progress`` counts both.
+    As `features_of`; ``progress`` counts all.
     """
-    wanted = [(data.train, views), (data.test, 0)]
-    train, test = _features(wanted, encoder, strength, cache, progress)
-    return train, test
+    wanted = [(part, views if split == "train" else 0) for split, part in data.parts.items()]
+    return dict(zip(data.parts, _features(wanted, encoder, strength, cache, progress), strict=True))
 
 
 def keep_as_decoded(
