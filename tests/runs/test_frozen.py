@@ -87,9 +87,15 @@ def test_photos_get_the_pretrained_encoder_unless_told_otherwise(photos, tmp_pat
     assert "convnet" in in_process("schedule", photos, "--encoder", "convnet", "--classes", 4).out
 
 
-def test_a_method_on_features_needs_a_frozen_encoder(photos):
+def test_an_encoder_and_a_method_on_features_bring_each_other(photos):
+    data = {"data": str(photos)}
+    assert RunConfig(encoder="efficientnet_lite2", **data).method == "auto"
+    assert RunConfig(encoder="efficientnet_lite2", freeze=False, **data).method == "gradual"
+    assert RunConfig(encoder="resnet18", **data).method == RunConfig(**data).method == "gradual"
+    alone = RunConfig(method="logistic", **data)
+    assert (alone.encoder, alone.freeze, alone.image_size) == ("efficientnet_lite2", True, 128)
     with pytest.raises(UserError, match="'logistic' learns on features: name a pretrained encoder"):
-        RunConfig(data=str(photos), method="logistic")
+        RunConfig(method="logistic", encoder="convnet", **data)
 
 
 def test_all_that_is_fitted_is_kept_and_told(photos, tmp_path):

@@ -52,6 +52,9 @@ DATA_PRESETS: dict[str, dict[str, Any]] = {
 }
 """What a data set changes of the method's defaults."""
 
+PHOTO_ENCODER = "efficientnet_lite2"
+"""The encoder of methods on features, unless another is named."""
+
 
 def _field(group: str, default: Any = ..., **given: Any) -> Any:
     """A field of one of the groups that help texts show."""
@@ -87,7 +90,9 @@ class RunConfig(BaseModel):
         "Data", 0.2, description="share for test where the data has no test split"
     )
 
-    method: Annotated[str, Names(METHODS)] = _field("Method", "gradual", description="how to learn")
+    method: Annotated[str, Names(METHODS)] = _field(
+        "Method", "gradual", description="how to learn; auto on a pretrained encoder"
+    )
     epochs: Count = _field("Method", 20, le=MOST_EPOCHS, description="passes over the images")
     batch_size: Count = _field("Method", 525, description="images per step, with and without label")
     labelled_batch_size: Count | None = _field(
@@ -187,8 +192,8 @@ class RunConfig(BaseModel):
     )
 
     def __init__(self, **given: Any) -> None:
-        given = {name: value for name, value in given.items() if value is not None}
-        name = str(given.get("method", "gradual"))
+        given = _paired({name: value for name, value in given.items() if value is not None})
+        name = str(given["method"])
         method = lookup(METHODS, name, "method")
         presets = DATA_PRESETS.get(str(given.get("data")), {})
         values = {
@@ -270,6 +275,16 @@ class RunConfig(BaseModel):
             for name, value in self.to_dict().items()
         ]
         return "\n".join(lines) + "\n"
+
+
+def _paired(given: dict[str, Any]) -> dict[str, Any]:
+    """``given`` with the method that suits its encoder, or the encoder that its method needs."""
+    encoder = str(given.get("encoder", CUSTOM_ENCODER))
+    method = METHODS.get(str(given.get("method")))
+    if method is not None and method.fit is not None and not given.keys() & {"encoder", "freeze"}:
+        return {"encoder": PHOTO_ENCODER, **given}
+    learns = encoder == CUSTOM_ENCODER or "freeze" in given or not find_encoder(encoder).pretrained
+    return {"method": "gradual" if learns else "auto", **given}
 
 
 def _encoder_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
