@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.data.test_own_labels import flat, paint, say
+from tests.photos import draw_photo
 from tests.tiny import tiny_config, tiny_data
 
-from lll import DataSet, UserError, load_run, train
+from lll import DataSet, RunConfig, UserError, load_run, train
 from lll.labels.store import Event, open_store
 from lll.runs.assess import evaluate
-from lll.runs.predict import load_learner
+from lll.runs.predict import load_learner, predict_files
 from lll.runs.resume import resume
 from lll.runs.update import compared, update
 
@@ -123,6 +124,33 @@ def test_a_folder_that_grows_disowns_no_run_and_is_taken_in(tmp_path):
     epochs = run.config.epochs
     run, news = update(run.path, cache=cache)
     assert str(news) == "'ant' is called 'bee'" and run.config.epochs == epochs and run.finished
+
+
+def test_an_update_of_a_method_that_fits_is_as_good_as_a_run_begun_anew(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    kinds = ("ball", "star", "ladder", "ring")  # the last is new, and not the last by its name
+
+    def come(numbers, kinds):
+        paths = {f"{kind}{number}.jpg": kind for number in numbers for kind in kinds}
+        for path, kind in paths.items():
+            draw_photo(kind, sum(path.encode()), (120, 90)).save(folder / path)
+        say(folder, {path: kind for path, kind in paths.items() if "9" not in path})
+
+    config = RunConfig(
+        data=str(folder), method="logistic", encoder="efficientnet_lite2", image_size=64,
+        labels=1, classes="all", feature_views=1,
+    )  # fmt: skip
+    come((1, 2, 9), kinds[:3])
+    train(config, tmp_path / "run", cache=tmp_path / "cache")
+    come((3, 4, 19), kinds)
+    run, news = update(tmp_path / "run", cache=tmp_path / "cache")
+    assert str(news) == "12 new photos, 8 new labels, 1 new class 'ring'"
+    anew = train(config, tmp_path / "anew", cache=tmp_path / "cache")
+    told = [predict_files(one, [folder])[0] for one in (run, anew)]
+    assert [p.class_name for p in told[0]] == [p.class_name for p in told[1]]
+    close = [abs(a.probability - b.probability) < 0.02 for a, b in zip(*told, strict=True)]
+    assert all(close)
 
 
 def test_what_cannot_be_updated_is_one_line(tmp_path):

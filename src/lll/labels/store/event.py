@@ -13,7 +13,7 @@ OPS = (
 ORIGINS = ("person", "suggestion", "import", "pseudo", "audit")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """One event. The caller says ``op`` and what belongs to it; the store fills in the rest.
 

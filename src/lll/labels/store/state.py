@@ -26,7 +26,7 @@ class Class:
     former: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Label:
     """The label of an image, with the event ``seq`` that said so and the content it was of."""
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,7 +78,8 @@ class Store:
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder, self._connection = folder, connection
-        self._lock, self._state = RLock(), State()
+        self._lock = RLock()
+        self._state, self._events = State(), list[Event]()  # as far as they have been read
         self._path = store_path(folder)
         with self._alone():
             self._catch_up()
@@ -102,8 +104,9 @@ class Store:
     def history(self, since: int = 0, most: int | None = None) -> list[Event]:
         """The events with a ``seq`` above ``since``, oldest first; at ``most`` so many."""
         with self._alone():
-            limit = -1 if most is None else most
-            return select(self._connection, "WHERE seq > ? ORDER BY seq LIMIT ?", (since, limit))
+            self._catch_up()
+            first = bisect_right(self._events, since, key=lambda event: event.seq)
+            return self._events[first : None if most is None else first + most]
 
     def undo(self, batch: str | None = None, *, actor: str = "person", uuid: str = "") -> Event:
         """Undo a ``batch`` of events, by default the last that is not undone; the undo as written.
@@ -124,7 +127,8 @@ class Store:
             )
 
     def _reverse(self, op: str, batch: str, actor: str, uuid: str) -> Event:
-        about = select(self._connection, "WHERE batch = ? ORDER BY seq", (batch,))
+        self._catch_up()
+        about = [event for event in self._events if event.batch == batch]
         if not about or any(event.op in _REVERSE for event in about):
             raise UserError(f"{self.folder}: there is no batch {batch!r} to {op}")
         images = tuple(dict.fromkeys(image for event in about for image in event.images))
@@ -132,16 +136,14 @@ class Store:
 
     def _last_done(self) -> str:
         self._catch_up()
-        wanted = "WHERE op NOT IN ('undo', 'redo') ORDER BY seq DESC"
-        for event in select(self._connection, wanted, ()):
-            if event.batch not in self._state.undone:
+        for event in reversed(self._events):
+            if event.op not in _REVERSE and event.batch not in self._state.undone:
                 return event.batch
         raise UserError(f"{self.folder}: there is nothing to undo")
 
     def _last_undone(self) -> str:
         self._catch_up()
-        last = select(self._connection, "ORDER BY seq DESC LIMIT 1", ())
-        if not self._state.undone or last[0].op not in _REVERSE:
+        if not self._state.undone or self._events[-1].op not in _REVERSE:
             raise UserError(f"{self.folder}: there is nothing to redo")
         return self._state.undone[-1]
 
@@ -174,8 +176,9 @@ class Store:
         self._take_in(select(self._connection, "WHERE seq > ? ORDER BY seq", (self._state.seq,)))
 
     def _take_in(self, events: list[Event]) -> None:
+        self._events += events
         if any(event.op in _REVERSE for event in events):
-            self._state = replay(select(self._connection, "ORDER BY seq", ()))
+            self._state = replay(self._events)
             return
         for event in events:
             count(self._state, event)
@@ -196,6 +199,6 @@ class Store:
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            self._state = State()
+            self._state, self._events = State(), []
             self._catch_up()
             raise
