@@ -10,15 +10,17 @@ from tests.tiny import first_batch, tiny_config, tiny_data
 from torch import nn
 
 from lll import RunConfig, RunStopped, Watch, resume, train
-from lll.learn.learner import build_learner
+from lll.learn.learner import Learner, build_learner
 from lll.learn.prepare import prepare
 from lll.methods import METHODS
 from lll.methods.batch import Batch, Pool
 from lll.methods.consistency import Shares
 from lll.methods.freematch import fairness
+from lll.nets import weights_from
 from lll.nets.average import Average
 from lll.runs.predict import load_learner
 from lll.runs.train import begin
+from lll.views.features import FeatureViews
 
 CLASSES, LABELLED, UNLABELLED = 4, 5, 9
 
@@ -230,3 +232,38 @@ def test_seven_unlabelled_images_for_each_labelled_one():
         config = RunConfig(**({"data": "x", "method": "fixmatch"} | given))
         assert (config.batch_size, config.labelled_batch_size) == expected
     assert set(TWINS) < set(METHODS)
+
+
+# On features with cached views, and on a network with batch norm.
+
+
+@every
+def test_it_learns_from_few_labels_on_features_with_cached_views(method):
+    draw = torch.Generator().manual_seed(0)
+    truth = torch.arange(300) % 3
+    centres = 3 * torch.randn(3, 16, generator=draw)
+    noisy = [centres[truth] + torch.randn(300, 16, generator=draw) for _ in range(3)]
+    features, cached = noisy[0], torch.stack(noisy[1:])
+    config = RunConfig(data="x", method=method, width=16, seed=1, epochs=1)
+    with weights_from(0):
+        head = nn.Sequential(nn.Linear(16, 16), nn.ReLU())
+    learner = Learner(config, 3, head, 16, device=torch.device("cpu"))
+    learner.set_rates({"contrastive": 0.003, "probe": 0.003})
+    views = FeatureViews(cached, draw)
+    labelled, others = torch.arange(6), torch.arange(6, 300)
+    for _ in range(60):
+        rows = others[torch.randperm(len(others), generator=draw)[:42]]
+        pools = [Pool(features[at], at, (len(at),), views) for at in (labelled, rows)]
+        learner.step(Batch(pools[0], truth[labelled], pools[1]))
+    assert (learner.logits(features).argmax(dim=1) == truth).float().mean() > 0.9
+
+
+@every
+def test_statistics_of_batch_norm_are_those_of_the_network(method):
+    config = tiny_config(method=method, encoder="resnet18", width=4)
+    learner = begin(prepare(config, tiny_data()))
+    learner.step(first_batch(prepare(config, tiny_data()), 2))
+    teacher = dict(learner.parts["teacher"].encoder.named_buffers())
+    for name, value in learner.parts["encoder"].named_buffers():
+        assert torch.equal(teacher[name], value)
+    assert teacher["1.num_batches_tracked"] == 2  # weak views apart, then the others
