@@ -1,4 +1,7 @@
-"""The pages that are made from the code: methods, losses and rules, commands, settings."""
+"""The pages that are made from the code: methods, losses and rules, commands, settings.
+
+``python docs/made.py`` writes the tables of the README anew.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import inspect
 import pkgutil
 import re
 import shutil
+import textwrap
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +26,7 @@ from lll.cli.flags import with_names
 from lll.config import fields_of
 from lll.methods import METHODS
 from lll.methods.method import Method, Step, through_probe
+from lll.methods.sandbox import RULES
 
 
 def write_pages(folder: Path) -> None:
@@ -40,6 +45,31 @@ def write_pages(folder: Path) -> None:
         path = folder / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def with_tables(readme: str) -> str:
+    """The text of the README with its tables as the code has them."""
+    for name, lines in (("methods", methods_table()), ("rules", rules_line())):
+        begin, end = f"<!-- {name}: made by docs/made.py -->\n", f"<!-- end of {name} -->\n"
+        before, rest = readme.split(begin)
+        made = "\n".join(lines)
+        readme = f"{before}{begin}\n{made}\n\n{end}{rest.split(end)[1]}"
+    return readme
+
+
+def methods_table() -> Iterator[str]:
+    """Every method, what it learns by, and what it learns on."""
+    rows = (
+        (f"`{name}`", how.summary, "features" if how.fit else "images, features")
+        for name, how in METHODS.items()
+    )
+    return table(("`--method`", "learns by", "on"), rows)
+
+
+def rules_line() -> Iterator[str]:
+    """The names of the sandbox rules."""
+    names = ", ".join(f"`{name}`" for name in RULES)
+    yield from textwrap.wrap(f"Rules: {names}.", 100, break_on_hyphens=False)
 
 
 def overview() -> Iterator[str]:
@@ -221,3 +251,8 @@ def text_of(what: Any) -> str:
     return re.sub(
         r"^(?:>>>|\.\.\. ).*?(?=\n\n|\Z)", r"```python\n\g<0>\n```", text, flags=re.M | re.S
     )
+
+
+if __name__ == "__main__":
+    file = Path(__file__).parents[1] / "README.md"
+    file.write_text(with_tables(file.read_text("utf-8")), "utf-8")

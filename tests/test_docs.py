@@ -57,6 +57,14 @@ def test_pages_are_made_of_every_method_and_command(tmp_path, monkeypatch):
     assert all(f"`lll {name}`" in commands for name in COMMANDS)
 
 
+def test_the_tables_of_the_readme_are_those_of_the_code(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    import made
+
+    text = (DOCS.parent / "README.md").read_text("utf-8")
+    assert text == made.with_tables(text), "run `python docs/made.py`"
+
+
 CODE = [
     (page, code) for page in PAGES if page.stem != "clusters" for code in blocks(page, "python")
 ]
