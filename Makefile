@@ -24,8 +24,9 @@ test: .venv/dev  ## the fast tests
 test-slow: .venv/dev  ## the tests that take minutes
 	$(PYTEST) -m slow
 
-test-extras: .venv-extras  ## with the trackers, datasets and Ray, in an environment of their own
-	.venv-extras/bin/python -m pytest tests/show/test_trackers.py tests/runs/test_predictor.py
+test-extras: .venv-extras  ## with the trackers, datasets, Ray and S3, in an environment of their own
+	.venv-extras/bin/python -m pytest tests/show/test_trackers.py tests/runs/test_predictor.py \
+		tests/data/test_remote.py
 
 check: .venv/dev  ## lint, types, import contracts, sizes
 	$(BIN)/ruff check .
@@ -70,7 +71,8 @@ install: .venv/dev
 
 .venv-extras: pyproject.toml
 	$(PYTHON) -m venv $@
-	$@/bin/python -m pip install --quiet --editable '.[dev,trackio,mlflow,wandb]' datasets 'ray[data]'
+	$@/bin/python -m pip install --quiet --editable '.[dev,trackio,mlflow,wandb]' \
+		datasets 'ray[data]' s3fs 'moto[server]'
 	touch $@
 
 clean:

@@ -116,3 +116,32 @@ def test_a_name_cannot_leave_the_copy(system, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="which leaves it"):
         load_data(ROOT, cache=tmp_path / "cache")
     assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the packages for S3, about themselves
+def test_a_bucket_of_s3(tmp_path, monkeypatch):
+    """By a server of moto's on this machine."""
+    pytest.importorskip("s3fs", reason="needs s3fs")
+    server = pytest.importorskip("moto.server", reason="needs moto[server]").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "stand-in")
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        there = fsspec.filesystem("s3", skip_instance_cache=True)
+        there.mkdir("bucket")
+        for name, content in FILES.items():
+            there.pipe_file(f"bucket/photos/{name}", content)
+        source, cache = "s3://bucket/photos", tmp_path / "cache"
+        assert typical_side(source) == 40
+        same(load_data(source, cache=cache), load_data(local(tmp_path / "photos"), cache=cache))
+        there.pipe_file("bucket/photos/cat/9.png", png((1, 2, 3)))
+        data = load_data(source, cache=cache)
+        assert "cat/9.png" in {*data.train.ids, *data.test.ids}
+        with pytest.raises(UserError, match=r"s3://other/x"):
+            load_data("s3://other/x", cache=cache)
+    finally:
+        server.stop()
