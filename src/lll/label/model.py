@@ -17,13 +17,16 @@ from lll.methods.features.problem import Problem
 from lll.methods.features.softmax import with_ones
 from lll.methods.features.space import Space
 
+DOUBTED = 10  # one label in so many is listed as doubtful at most
+
 
 @dataclass(frozen=True)
 class Fit:
     """What the model says of the n points of a space.
 
     ``probabilities`` [n, classes]; 0 for a class without a label. ``doubtful`` are the labelled
-    rows that a model without them says are of another class, the least likely label first.
+    rows that a model without them says are of another class, the least likely label first, and at
+    most one in ten: what the page asks about is hard, and the model is no judge of all of it.
     """
 
     probabilities: Float[np.ndarray, "n c"]
@@ -52,4 +55,4 @@ def _doubtful(problem: Problem, answer: Answer) -> Tensor:
     chances = torch.softmax(answer.held, dim=1)
     of_label = chances.gather(1, answer.truth[:, None])[:, 0]
     doubted = torch.nonzero(chances.argmax(dim=1) != answer.truth)[:, 0]
-    return held[doubted[of_label[doubted].argsort()]]
+    return held[doubted[of_label[doubted].argsort()]][: len(problem.rows) // DOUBTED]

@@ -27,7 +27,7 @@ export function say(text) {
   quiet = setTimeout(() => box.classList.remove("shown"), 4000);
 }
 
-export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
 export const css = (share) => `${100 * share}%`;
 export const number = (value) => value.toLocaleString("en");
 export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;

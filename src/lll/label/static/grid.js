@@ -51,6 +51,8 @@ async function load(anew) {
       anew = true;
     }
     const images = await imagesOf(group);
+    // What is selected among guesses is what is wrong there.
+    tiles.node.classList.toggle("wrong", guessed() !== null);
     // While somebody looks, images do not jump about: they only go.
     if (anew) tiles.set(images);
     else {
