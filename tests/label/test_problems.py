@@ -11,13 +11,13 @@ from lll.methods.features.space import fit_space
 CLASSES = 4
 
 
-def mixture(each, seed):
+def mixture(each, seed, spread=1.0):
     """Features of ``CLASSES`` groups that overlap a little, and the group of each."""
     rng = np.random.default_rng(seed)
     truth = np.arange(CLASSES * each) % CLASSES
     centres = rng.random((CLASSES, 64)) * 2
     return torch.from_numpy(
-        (centres[truth] + rng.random((len(truth), 64))).astype(np.float32)
+        (centres[truth] + spread * rng.random((len(truth), 64))).astype(np.float32)
     ), truth
 
 
@@ -42,6 +42,17 @@ def test_probabilities_are_of_the_classes_with_a_label():
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
     assert not found.probabilities[:, 2:].any()
     assert (found.probabilities.argmax(axis=1)[truth < 2] == truth[truth < 2]).all()
+
+
+def test_more_labels_help_where_there_are_few_and_not_where_there_are_many():
+    features, truth = mixture(300, 1, spread=6)
+    space = fit_space(features, features[None])
+    few = np.where(np.arange(len(truth)) < 40, truth, -1)
+    gain, error = fit(space, few, CLASSES, 0).gain
+    enough, small = fit(space, truth, CLASSES, 0).gain
+    assert gain > error
+    assert enough < 2 * small + 0.01
+    assert fit(space, np.where(np.arange(len(truth)) < 39, truth, -1), CLASSES, 0).gain is None
 
 
 def test_twins_are_found_as_by_comparing_all():

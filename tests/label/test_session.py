@@ -4,12 +4,14 @@ import uuid
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.label.serving import write_images
 
 from lll.errors import UserError
 from lll.label.acts import Act
 from lll.label.gallery import open_gallery
 from lll.label.guess import Guess
+from lll.label.moved import follow
 from lll.label.session import AUDIT_EVERY, Session
 from lll.label.shown import rows as rows_of
 from lll.label.shown import summary
@@ -118,3 +120,19 @@ def test_a_large_lasso_is_undone_to_the_same_state(session):
     assert (told["images"], told["what"]) == (40, "label")
     after = session.store.state()
     assert (after.labels, after.classes) == (before.labels, before.classes)
+
+
+def test_a_file_that_was_moved_keeps_its_label(session):
+    folder = session.gallery.folder
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(folder / "00003.png")
+    do(session, "label", [3], name="a")
+    (folder / "sub").mkdir()
+    (folder / "00003.png").rename(folder / "sub" / "other.png")
+    (folder / "00004.png").unlink()
+    gallery = open_gallery(folder)
+    assert follow(gallery, session.store) == 1
+    assert follow(gallery, session.store) == 0
+    after = Session(gallery, session.store)
+    labelled = np.flatnonzero(after.targets() >= 0).tolist()
+    assert labelled == [gallery.at["sub/other.png"]]
+    assert summary(after)["labelled"] == 1

@@ -15,6 +15,7 @@ from lll.errors import UserError
 from lll.label.app import Page, make_app
 from lll.label.gallery import open_gallery
 from lll.label.guard import HOST, Guard
+from lll.label.moved import follow
 from lll.label.session import Session
 from lll.label.worker import Worker
 from lll.labels.store import open_store, store_path
@@ -32,6 +33,7 @@ def serve(folder: Path, port: int | None, cache: Path | None, told: Callable[[st
     """
     gallery = open_gallery(folder)
     with open_store(folder, write=True) as store, _listening(port) as listener:
+        follow(gallery, store)
         session = Session(gallery, store)
         worker = Worker(session, cache)
         page = Page(session, worker)

@@ -55,6 +55,7 @@ class Session:
     notice: str = ""  # what came of the last piece of work that was asked for
     broken: dict[int, str] = field(default_factory=dict)
     doubtful: list[int] = field(default_factory=list)  # labels that may be wrong
+    gain: tuple[float, float] | None = None  # see `lll.label.model.Fit`
     twins: list[int] = field(default_factory=list)  # images that are nearly the same, by group
     queue: deque[int] = field(default_factory=deque)
     state: State = field(default_factory=State)

@@ -17,10 +17,9 @@ SHEET = 12  # images of a proposal that are shown
 def summary(session: Session) -> dict[str, Any]:
     """All that is small; the page is sent it whenever it changes."""
     with session.lock:
-        counts: dict[int, int] = {}
-        for path in session.state.labels:
-            one = session.state.class_of(path)
-            counts[one or 0] = counts.get(one or 0, 0) + 1
+        targets = session.targets()
+        ids, sizes = np.unique(targets[targets >= 0], return_counts=True)
+        counts = dict(zip(ids.tolist(), sizes.tolist(), strict=True))
         audits = _audits(session.state)[-RECENT:]
         return {
             "version": session.version,
@@ -32,6 +31,7 @@ def summary(session: Session) -> dict[str, Any]:
             "notice": session.notice,
             "doubtful": len(session.doubtful),
             "twins": len(session.twins),
+            "gain": session.gain,
             "model": session.guess and {"name": session.guess.name, "labels": session.guess.labels},
             "map": session.places is not None,
             "classes": [
@@ -43,7 +43,7 @@ def summary(session: Session) -> dict[str, Any]:
                 }
                 for class_id, name in session.state.live().items()
             ],
-            "labelled": len(session.state.labels),
+            "labelled": int(sizes.sum()),
             "marked": len(session.state.marks),
             "audit": _scored([right for _, right in audits]),
             "proposals": [

@@ -175,6 +175,7 @@ class Worker:
         with session.lock:
             session.guess = Guess(f"logistic-{count}-{self._fits}", count, classes, shares, seen)
             session.doubtful = self._at[found.doubtful].tolist()
+            session.gain = found.gain
             session.busy = ""
             session.changed()
 

@@ -29,6 +29,19 @@ function verdict({ n, right, low, high }) {
   ];
 }
 
+// Whether more labels would help, by what half of them lose.
+function limit(gain) {
+  if (!gain) return null;
+  const [mean, error] = gain;
+  const points = (100 * mean).toFixed(1);
+  const spread = (200 * error).toFixed(1);
+  const text =
+    mean > 2 * error
+      ? `More labels still help: with half of them, ${points} ± ${spread} points fewer of the labelled images were right.`
+      : `More labels of the same kind may change little: with half of them it was as good, within ${spread} points. A better model may help more: lll train.`;
+  return h("p", {}, text);
+}
+
 function gauge({ n, right, low, high }) {
   if (!n) return null;
   const span = h("span", { class: "span" });
@@ -57,7 +70,7 @@ export function update() {
   fill(
     root,
     h("h1", {}, "Progress"),
-    h("section", { class: "card" }, h("h2", {}, "How good is it?"), ...verdict(summary.audit), gauge(summary.audit)),
+    h("section", { class: "card" }, h("h2", {}, "How good is it?"), ...verdict(summary.audit), gauge(summary.audit), limit(summary.gain)),
     h("section", { class: "card" }, h("h2", {}, "So far"), h("dl", {}, facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))))),
     h(
       "section",
