@@ -1,5 +1,6 @@
 """`lll push` and `lll pull`, with huggingface_hub and a stand-in for the Hub's HTTP API."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -118,6 +119,9 @@ def test_what_the_hub_refuses_is_one_line(run, hub, tmp_path):
         pull("me/absent", tmp_path / "tiny", endpoint=hub.address)
     with pytest.raises(UserError, match="'no name!' is not a name of a repository"):
         push(run, "no name!", endpoint=hub.address)
+    other = run.config.model_copy(update={"encoder": "custom"})
+    with pytest.raises(UserError, match="its encoder needs a module of your own"):
+        push(replace(run, config=other), "me/tiny", endpoint=hub.address)
     with pytest.raises(UserError, match="exists already: choose another --out"):
         pull("me/tiny", tmp_path, endpoint=hub.address)
 

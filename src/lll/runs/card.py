@@ -71,6 +71,8 @@ def _data(run: Run) -> Iterator[str]:
 def _method(run: Run) -> Iterator[str]:
     config = run.config
     yield f"- method `{config.method}`: {config.how.summary}; every setting is in `config.toml`"
+    if taken := run.metrics[-1].get("taken"):
+        yield f"- it took `{taken}`: {run.metrics[-1]['why']}"
     epochs = count(len(run.metrics), "epoch")
     yield f"- {epochs}, seed {config.seed}, images of {config.image_size} pixels"
     trained = "frozen" if config.freeze else "trained"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lll.errors import UserError
+from lll.nets.encoders import CUSTOM_ENCODER
 from lll.runs.card import CARD, card
 from lll.runs.checkpoint import STATE, SUMS, WEIGHTS, named_in
 from lll.runs.files import says_when_full
@@ -35,14 +36,15 @@ def push(run: Run, repository: str, *, public: bool = False, endpoint: str | Non
     """Upload ``run`` to ``repository`` (OWNER/NAME), which is made if need be; its address.
 
     A new repository is private unless ``public``. ``endpoint`` is the Hub's, by default that of
-    HF_ENDPOINT. Raises UserError for a run that is not finished or needs a file of weights that
-    is not in it, without huggingface_hub, and if the Hub refuses.
+    HF_ENDPOINT. Raises UserError for a run that is not finished or needs an encoder that is
+    not in it, without huggingface_hub, and if the Hub refuses.
     """
     if not run.finished:
         raise UserError(f"{run.path}: is not finished: go on with `lll resume {run.path}`")
-    if run.config.weights is not None:
+    needed = "a module of your own" if run.config.encoder == CUSTOM_ENCODER else run.config.weights
+    if needed is not None:
         raise UserError(
-            f"{run.path}: its encoder needs {run.config.weights}, which is not part of the run: "
+            f"{run.path}: its encoder needs {needed}, which is not part of the run: "
             "train with an encoder by name to push it"
         )
     hub = _hub()
