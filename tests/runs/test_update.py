@@ -81,6 +81,22 @@ def test_changed_removed_and_gone_are_news_and_images_keep_their_side(tmp_path):
     assert labels["train/0000"] == 1
 
 
+def test_a_validation_split_of_the_data_stays_one(tmp_path):
+    data = tiny_data()
+    aside, first = np.arange(120) % 6 == 0, np.arange(120) % 2 == 0
+    train_ids, aside_ids = first & ~aside, aside & (np.arange(120) < 90)
+    old = replace(
+        data, train=part(data, "train", train_ids), validation=part(data, "train", aside_ids)
+    )
+    run = run_of(tmp_path, old)
+    new = replace(data, train=part(data, "train", ~aside), validation=part(data, "train", aside))
+    run, news = update(run.path, data=new, epochs=1)
+    assert str(news) == "65 new photos, 65 new labels"
+    assert (run.data.train, run.data.validation, run.data.test) == (100, 20, 40)
+    last = run.metrics[-1]
+    assert (last["labels_known"], last["labels_to_choose"], last["unlabelled"]) == (100, 20, 0)
+
+
 def test_a_kill_after_the_record_leaves_a_run_that_goes_on(tmp_path, monkeypatch):
     run = run_of(tmp_path, began())
     monkeypatch.setattr("lll.runs.update.resume", lambda *args, **given: None)
