@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lll.runs.predictor import Predictor
     from lll.runs.resume import resume, train_or_resume
     from lll.runs.train import RunStopped, train
+    from lll.runs.update import update
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "resume",
     "train",
     "train_or_resume",
+    "update",
 ]
 
 _HOME = {
@@ -54,6 +56,7 @@ _HOME = {
     "resume": "lll.runs.resume",
     "train": "lll.runs.train",
     "train_or_resume": "lll.runs.resume",
+    "update": "lll.runs.update",
 }
 
 
