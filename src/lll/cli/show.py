@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lll.cli.terminal import say, say_json, say_table
-from lll.words import listed, percent
+from lll.words import count, listed, percent
 
 if TYPE_CHECKING:
     from lll.learn.prepare import Prepared
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def say_plan(prepared: Prepared) -> None:
     """Data, method and the table of what is known when; long runs show every few epochs."""
+    from lll.learn.front import rough_seconds
     from lll.learn.prepare import plan_rows
 
     config, facts = prepared.config, prepared.facts
@@ -34,6 +35,9 @@ def say_plan(prepared: Prepared) -> None:
         title = f"{config.method}" if len(stages) == 1 else f"stage {number + 1}"
         say(f"method   {title}: {steps}")
     say(f"encoder  {_encoder_line(prepared)}")
+    if config.unfreeze:
+        minutes = rough_seconds(config, len(prepared.ids)) / 60
+        say(f"time     about {max(round(minutes), 1)} min")
     rows = plan_rows(prepared)
     say(f"labels   {labels_used(rows[-1])} by the end{labels_from(prepared)}")
     most = max(row["labels_known"] + row["unlabelled"] for row in rows)
@@ -60,7 +64,8 @@ def _plan_row(row: dict[str, Any], most: int) -> tuple[str, ...]:
 def _encoder_line(prepared: Prepared) -> str:
     config = prepared.config
     if prepared.front is not None:
-        line = f"{config.encoder}, frozen, {config.image_size} pixels, on {prepared.device}"
+        but = f" but for its last {count(config.unfreeze, 'block')}" if config.unfreeze else ""
+        line = f"{config.encoder}, frozen{but}, {config.image_size} pixels, on {prepared.device}"
         return line if config.how.fit else f"{line}, {config.epochs} epochs on its features"
     return (
         f"{config.encoder}, {config.activation}, width {config.width}, "

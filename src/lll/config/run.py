@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from lll.config.complaint import one_line
+from lll.config.presets import DATA_PRESETS, PHOTO_ENCODER
 from lll.config.toml import toml_value
 from lll.config.values import (
     MOST_EPOCHS,
@@ -33,27 +34,6 @@ from lll.errors import UserError, lookup, nearest
 from lll.methods import METHODS
 from lll.methods.method import Method, MethodOptions, Names
 from lll.nets.encoders import CUSTOM_ENCODER, ENCODERS, find_encoder
-
-DATA_PRESETS: dict[str, dict[str, Any]] = {
-    # 1,438 small training images: smaller batches give enough updates, validation accuracy
-    # has settled after 14 epochs (a minute on two cores), and a mirrored, tinted or
-    # half-hidden digit is another digit or none.
-    "digits": {
-        "epochs": 14,
-        "batch_size": 128,
-        "flip": 0.0,
-        "strong_min_area": 0.6,
-        "strong_brightness": 0.3,
-        "strong_jitter": 0.1,
-        "weak_min_area": 0.9,
-        "weak_brightness": 0.1,
-        "weak_jitter": 0.02,
-    },
-}
-"""What a data set changes of the method's defaults."""
-
-PHOTO_ENCODER = "efficientnet_lite2"
-"""The encoder of methods on features, unless another is named."""
 
 
 def _field(group: str, default: Any = ..., **given: Any) -> Any:
@@ -150,6 +130,9 @@ class RunConfig(BaseModel):
         "Encoder",
         description="learn on the encoder's features and leave it as it is (pretrained encoders)",
     )
+    unfreeze: int = _field(
+        "Encoder", 0, ge=0, description="train this many of the frozen encoder's last blocks too"
+    )
     feature_views: int = _field(
         "Encoder", 2, ge=0, le=16, description="augmented views of each image, of a frozen encoder"
     )
@@ -242,6 +225,11 @@ class RunConfig(BaseModel):
                 f"method {self.method!r} learns on features: name a pretrained encoder, as in "
                 "--encoder efficientnet_lite2, or give --freeze yes"
             )
+        if self.unfreeze and (self.how.fit is not None or not self.freeze):
+            raise ValueError(
+                "unfreeze is for a frozen encoder and a method that trains it: give --method"
+                " baseline, gradual or finetune"
+            )
         return self
 
     @model_validator(mode="after")
@@ -283,7 +271,8 @@ def _paired(given: dict[str, Any]) -> dict[str, Any]:
     method = METHODS.get(str(given.get("method")))
     if method is not None and method.fit is not None and not given.keys() & {"encoder", "freeze"}:
         return {"encoder": PHOTO_ENCODER, **given}
-    learns = encoder == CUSTOM_ENCODER or "freeze" in given or not find_encoder(encoder).pretrained
+    learns = encoder == CUSTOM_ENCODER or "freeze" in given or bool(given.get("unfreeze"))
+    learns = learns or not find_encoder(encoder).pretrained
     return {"method": "gradual" if learns else "auto", **given}
 
 
@@ -294,7 +283,9 @@ def _encoder_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         return {"image_size": 32, "resize": "squash", "freeze": False}
     encoder = find_encoder(name)
     resize = "crop" if encoder.pretrained else "squash"
-    return {"image_size": encoder.size, "resize": resize, "freeze": encoder.pretrained}
+    # Large steps would undo what the unfrozen blocks have learned elsewhere.
+    rate = {"contrastive_rate": 1e-4} if given.get("unfreeze") else {}
+    return {"image_size": encoder.size, "resize": resize, "freeze": encoder.pretrained, **rate}
 
 
 @dataclass(frozen=True)

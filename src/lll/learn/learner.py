@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lll.config import RunConfig
 from lll.errors import UserError
 from lll.learn.device import InBfloat16
+from lll.learn.front import last_blocks
 from lll.learn.optimizers import clipped, load_states, new_optimizers, summed
 from lll.methods.batch import Batch
 from lll.methods.method import Losses, Method, Nets, Rows, Shape, Stages, Step
@@ -304,6 +305,8 @@ def build_learner(
 
 def _head(config: RunConfig, features: int) -> tuple[nn.Module, int]:
     """What is trained in place of a frozen encoder, and the width of its encodings."""
+    if config.unfreeze:
+        return last_blocks(config)
     if config.feature_head == "identity" or config.how.fit is not None:
         return nn.Identity(), features
     activation = activation_named(config.activation)

@@ -81,6 +81,30 @@ def pretrained(
     return size, encoder.module(size, WIDTH, ACTIVATIONS["relu"], weights)
 
 
+def parted(
+    name: str, size: int, weights: Path | None, count: int
+) -> tuple[nn.Module, nn.Module, int]:
+    """What stays frozen of the encoder ``name``, its last ``count`` blocks, and their width.
+
+    The first takes images to features, which are the maps between the two, flat; the second takes
+    those to encodings [n, width]. Its batch norm is folded: a few images say little of their
+    statistics. Raises as `frozen_encoder` does, and for an encoder that cannot be parted.
+    """
+    encoder = find_encoder(name)
+    if encoder.split is None:
+        raise UserError(f"unfreeze: encoder {name!r} cannot be trained in part: leave it out")
+    size, whole = pretrained(name, size, weights)
+    before, after = encoder.split(list(whole.children())[-1], count)
+    normalise = list(whole.children())[:-1]
+    front = nn.Sequential(*normalise, *before).eval()
+    with torch.inference_mode():
+        maps = front(torch.zeros(1, 3, size, size))
+    tail = nn.Sequential(nn.Unflatten(1, maps.shape[1:]), *after).eval()
+    fold(tail, maps)
+    tail.requires_grad_(True)
+    return nn.Sequential(*front, nn.Flatten()), tail, encoder.features
+
+
 def freeze(
     encoder: nn.Module,
     name: str,

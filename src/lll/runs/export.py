@@ -34,7 +34,7 @@ from lll.learn.features import Progress, features_of
 from lll.learn.learner import Learner
 from lll.metrics.points import check_finite
 from lll.nets import build_encoder
-from lll.nets.frozen import Frozen
+from lll.nets.frozen import Frozen, parted
 from lll.runs.card import card
 from lll.runs.files import write_whole
 from lll.runs.predict import encode_images, load_learner
@@ -259,6 +259,8 @@ def _frozen_part(config: RunConfig, encoder: nn.Module | None) -> nn.Module:
     if encoder is not None:
         return encoder
     weights = None if config.weights is None else Path(config.weights)
+    if config.unfreeze:
+        return parted(config.encoder, config.image_size, weights, config.unfreeze)[0]
     return build_encoder(
         config.encoder, config.image_size, config.width, config.activation, weights
     )

@@ -135,6 +135,17 @@ def lite2(image_size: int, width: int, activation: Activation) -> nn.Module:
     return efficientnet_lite(width=1.1, depth=1.2)
 
 
+def split(net: nn.Module, count: int) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The layers before the last ``count`` blocks, and those from there on."""
+    layers = dict(net.named_children())
+    blocks = list(layers.pop("_blocks").children())
+    if count > len(blocks):
+        raise UserError(f"unfreeze is {count}: this encoder has {len(blocks)} blocks")
+    names = list(layers)
+    before, after = ([layers[name] for name in part] for part in (names[:3], names[3:]))
+    return [*before, *blocks[:-count]], [*blocks[-count:], *after]
+
+
 def lite2_weights() -> Mapping[str, Tensor]:
     """Weights learned on ImageNet, from the package that is installed with this one.
 
@@ -166,4 +177,5 @@ EFFICIENTNET_LITE2 = Encoder(
     std=(128 / 255,) * 3,
     weights=lite2_weights,
     unused=("_fc.",),
+    split=split,
 )
