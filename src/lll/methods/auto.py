@@ -16,14 +16,18 @@ from lll.words import percent
 
 
 def answer(problem: Problem) -> Answer:
-    """The better answer on the rows held out; `propagate` if some class has but one label.
-
-    The notes say which was ``taken``, ``why``, and the held-out accuracy of both.
-    """
+    """The better answer on the rows held out; `propagate` if some class has but one label."""
     spread = propagate.answer(problem)
     if problem.counts.min() < 2:
         return _taken(spread, "propagate", "a class has one label, too few to compare", {})
-    alone = logistic.answer(problem)
+    return better(logistic.answer(problem), spread)
+
+
+def better(alone: Answer, spread: Answer) -> Answer:
+    """Of both learners' answers to one problem, that which has more held-out labels right.
+
+    The notes say which was ``taken``, ``why``, and the held-out accuracy of both.
+    """
     right = {name: _right(each) for name, each in (("logistic", alone), ("propagate", spread))}
     scores = {name: float(each.mean()) for name, each in right.items()}
     said = " and ".join(f"{name} {percent(score)}" for name, score in scores.items())

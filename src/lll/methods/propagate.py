@@ -19,11 +19,11 @@ from lll.methods.features.prior import balance, estimate_prior
 from lll.methods.features.problem import Problem
 from lll.methods.features.softmax import fit_softmax, with_ones
 
-CONFIDENT = (0.5, 0.5, 0.8)  # share of each class that teaches, round by round
+CONFIDENT = (0.5, 0.5, 0.5, 0.8, 0.9)  # share of each class that teaches, round by round
 PENALTY = 3e-4
 STEPS = 15  # of the solver: each round starts where the last one ended
 PUPILS = 12_000  # unlabelled rows at most that teach: more cost time and add nothing
-LEAST, HALF = 0.2, 60  # share of the loss that labels have: at least, and a half at 60 a class
+LEAST, HALF = 0.2, 120  # share of the loss that labels have: at least, a half at 120 a class
 EVIDENCE = 2.0  # labels a class that all images together weigh in the prior
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lll.errors import UserError
 from lll.methods.features.graph import neighbour_graph
 
-WIDTH = 128  # dimensions that a classifier sees
+WIDTH = 192  # dimensions that a classifier sees
 GRAPH_WIDTH = 64  # dimensions that neighbours are sought in
 WHITENED = 512  # dimensions in which views of the same image are compared
 SHRINKAGE = 0.1  # of their scatter, towards a sphere
