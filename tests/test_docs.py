@@ -11,7 +11,7 @@ from tests.processes import shared_nursery
 from tests.tiny import tiny_config, tiny_data
 
 from lll import load_run, train_or_resume
-from lll.bench.compare import read_sweep
+from lll.bench.sweep import read_sweep
 from lll.cli import COMMANDS, GROUPS
 from lll.methods import METHODS
 

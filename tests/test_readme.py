@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lll.bench.compare import read_sweep
+from lll.bench.sweep import read_sweep
 from lll.cli import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parents[1]

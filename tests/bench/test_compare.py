@@ -13,15 +13,11 @@ from tests.processes import assert_latest_is_whole, one_line, shared_nursery
 from tests.tiny import tiny_data
 
 from lll import train
-from lll.bench.compare import (
-    curves,
-    paired_difference,
-    read_sweep,
-    run_sweep,
-    table_lines,
-    tabulate,
-)
+from lll.bench.compare import curves, paired_difference, table_lines, tabulate
+from lll.bench.jobs import run_sweep
+from lll.bench.sweep import read_sweep
 from lll.errors import UserError
+from lll.learn.front import front_of
 from lll.runs.record import load_run
 from lll.show.plots.comparison import comparison
 
@@ -215,3 +211,26 @@ def is_alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_runs_on_features_share_this_process_and_logistic_is_among_them(npz, tmp_path, monkeypatch):
+    (tmp_path / "f.toml").write_text(
+        f'data = "{npz}"\nmethods = ["propagate"]\nlabels = ["3/class"]\nseeds = [0, 1]\n'
+        '[settings]\nencoder = "efficientnet_lite2"\nimage_size = 64\nfeature_views = 1\n'
+    )
+    sweep = read_sweep(tmp_path / "f.toml", tmp_path / "f")
+    names = ["propagate-3_class-seed0", "propagate-3_class-seed1"]
+    assert [job.out.name for job in sweep.jobs] == names + [
+        name.replace("propagate", "logistic") for name in names
+    ]
+    encoders = []
+    monkeypatch.setattr("subprocess.Popen", None)
+    monkeypatch.setattr(
+        "lll.learn.prepare.front_of",
+        lambda *a: encoders.append(front_of(*a)) or encoders[-1],
+    )
+    run_sweep(sweep, processes=2, say=lambda line: None)
+    assert len(encoders) == 1
+    alone = train(sweep.jobs[1].config, tmp_path / "alone")
+    assert load_run(sweep.jobs[1].out).metrics == alone.metrics
+    assert [row["n"] for row in tabulate(sweep)] == [2, 2]

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.fuzz.mutate import mutate, mutate_tree, read_or_refused
 
 from lll import RunConfig
-from lll.bench.compare import read_sweep
+from lll.bench.sweep import read_sweep
 from lll.config import read_toml
 from lll.data import load_data
 from lll.data.decoding import UnreadableError, attempt, calm

@@ -31,14 +31,9 @@ def compare(
     seeds = [0, 1, 2], reference = "baseline", and tables \\[settings] and \\[schedules.NAME] with
     the keys of a run's configuration.
     """
-    from lll.bench.compare import (
-        curves,
-        read_sweep,
-        run_sweep,
-        table_lines,
-        tabulate,
-        write_comparison,
-    )
+    from lll.bench.compare import curves, table_lines, tabulate, write_comparison
+    from lll.bench.jobs import run_sweep
+    from lll.bench.sweep import read_sweep
     from lll.show.plots.comparison import comparison
     from lll.show.plots.save import save
 

@@ -117,7 +117,7 @@ def _fit_epoch(
         targets=torch.from_numpy(targets),
         classes=len(prepared.facts.class_names),
         seed=prepared.config.seed,
-        shared=prepared.shared.setdefault(at.tobytes(), {}),
+        shared=prepared.shared(at),
     )
     notes = learner.fit(rows)
     progress.seconds = monotonic() - begun

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,9 +30,10 @@ from lll.labels.events import (
 from lll.labels.oracle import order_of_classes
 from lll.labels.schedule import EpochPlan, class_schedule, label_schedule, plan_run
 from lll.learn.device import computes_in_bfloat16, pick_device
-from lll.learn.features import Images, Progress, features_of
+from lll.learn.features import Features, Images, Progress, features_of
 from lll.learn.feeding import Inputs, Split, fits_on, place
 from lll.learn.front import front_of
+from lll.learn.kept import Kept, hash_of
 from lll.learn.sides import Sides, sides_of
 from lll.methods.batch import Views
 from lll.nets.frozen import Frozen
@@ -55,8 +56,8 @@ class Prepared:
     of augmented views of the rows ``viewed`` [m] of ``train``; ``train_images`` and
     ``test_images`` uint8 [n, h, w, 3] are there to be shown in either case. The method's first
     stage takes ``first_epochs``; from the epoch ``since`` on the data is what it is. ``skipped``
-    images and ``unused`` files are those of the data set. Fits to the same rows find in
-    ``shared`` what they have in common.
+    images and ``unused`` files are those of the data set. ``kept`` holds what other runs of this
+    process can use.
     """
 
     config: RunConfig
@@ -83,7 +84,7 @@ class Prepared:
     since: int
     skipped: tuple[Skipped, ...]
     unused: tuple[Unused, ...]
-    shared: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    kept: Kept
 
     def stage(self, epoch: int) -> int:
         """Which of the method's stages ``epoch`` belongs to."""
@@ -124,6 +125,13 @@ class Prepared:
         there = np.isin(self.viewed, at)
         plain = self.train.inputs[self.viewed[there]]
         return torch.cat([plain[None], self.cached_views[:, there]])
+
+    def shared(self, at: NDArray[np.intp]) -> dict[str, Any]:
+        """Where fits to the rows ``at`` leave what others to the same rows can use."""
+        if self.front is None or self.cached_views is None:
+            return {}
+        key = ("fits", self.front.hash, self.front.size, self.facts.fingerprint)
+        return self.kept.get((*key, hash_of(self.ids[at]), len(self.cached_views)), dict)
 
     def image_views(self, generator: torch.Generator) -> ImageViews:
         """The views of images, drawn from ``generator``."""
@@ -178,6 +186,7 @@ def prepare(
     told: Collection[LabelEvent] | None = None,
     events: Collection[LabelEvent] | None = None,
     cycles: Sequence[int] = (),
+    kept: Kept | None = None,
 ) -> Prepared:
     """Check ``config`` against ``data`` and lay out the run; nothing is written.
 
@@ -187,26 +196,29 @@ def prepare(
     the images are encoded here, or found in the ``cache``; ``progress`` is told how far.
     ``told`` is what the run was told before the labels of ``data`` changed; ``events`` say in
     place of the plan what is known when. ``cycles`` are the epochs of the plan, and then of each
-    time that training went on with new labels.
+    time that training went on with new labels. What runs of this process have in common is
+    found in ``kept``.
     """
     device = pick_device(config.device, ranks)
     plan = _plan(config, len(data.class_names), cycles := cycles or (config.epochs,))
     order = "data" if events is not None else config.class_order
     class_order = order_of_classes(order, data.class_names, config.seed)
     sides = sides_of(config, data, class_order, plan, told or (), events)
-    front = front_of(config, device, encoder)
+    facts, kept = _facts(data, sides), kept or Kept()
+    front = _front(config, device, encoder, kept)
     viewed, parts = _viewed(config, sides.train.ids), sides.known_by(config.epochs - 1)
     if front is None:
         inputs, cached = _placed(parts, device), None
     else:
-        inputs, cached = _features(parts, viewed, front, config, ranks, cache, progress)
+        find = partial(_found, kept, front, facts.fingerprint, cache, progress)
+        inputs, cached = _features(parts, viewed, front, config.feature_views, ranks, find)
     train, validation, test = map(Split, inputs, (part.labels for part in parts))
     return Prepared(
         config=config,
         device=device,
         ranks=ranks,
         bfloat16=computes_in_bfloat16(config.precision, device),
-        facts=_facts(data, sides),
+        facts=facts,
         plan=tuple(plan),
         class_order=class_order,
         labels=sides.labels,
@@ -226,6 +238,7 @@ def prepare(
         since=config.epochs - cycles[-1],
         skipped=data.skipped,
         unused=data.unused,
+        kept=kept,
     )
 
 
@@ -265,22 +278,44 @@ def _viewed(config: RunConfig, ids: NDArray[np.str_]) -> NDArray[np.intp]:
     return np.sort(keyed_order(ids.tolist(), 0, "viewed")[:VIEWED])
 
 
+def _front(
+    config: RunConfig, device: torch.device, encoder: nn.Module | None, kept: Kept
+) -> Frozen | None:
+    if encoder is not None:
+        return front_of(config, device, encoder)
+    which = (config.encoder, config.image_size, config.weights, str(device), config.freeze)
+    return kept.get(("front", *which), lambda: front_of(config, device, encoder))
+
+
+def _found(
+    kept: Kept,
+    front: Frozen,
+    data: str | None,
+    cache: Path | None,
+    progress: Progress | None,
+    part: ImageSet,
+    views: int,
+) -> Features:
+    """Features of a ``part`` of the ``data`` of that fingerprint, as `features_of` gives them."""
+    key = ("features", front.hash, front.size, data, hash_of(part.ids), views)
+    make = partial(features_of, part, front, views=views, cache=cache, progress=progress)
+    return kept.get(key, make)
+
+
 def _features(
     parts: list[ImageSet],
     viewed: NDArray[np.intp],
     front: Frozen,
-    config: RunConfig,
+    views: int,
     ranks: Ranks,
-    cache: Path | None,
-    progress: Progress | None,
+    find: Callable[[ImageSet, int], Features],
 ) -> tuple[list[Inputs], torch.Tensor]:
     """Features of every part on the device, and views [v, m, d] of rows ``viewed`` of the first."""
-    views, whole = config.feature_views, len(viewed) == len(parts[0])
+    whole = len(viewed) == len(parts[0])
     if ranks.rank:
         ranks.wait()  # the first encodes and keeps, the others find
-    kept = partial(features_of, encoder=front, cache=cache, progress=progress)
-    found = [kept(part, views=views if whole and not at else 0) for at, part in enumerate(parts)]
-    shown = found[0] if whole else kept(parts[0].take(viewed), views=views)
+    found = [find(part, views if whole and not at else 0) for at, part in enumerate(parts)]
+    shown = found[0] if whole else find(parts[0].take(viewed), views)
     if not ranks.rank:
         ranks.wait()
     inputs: list[Inputs] = [_on(features.base, front.device) for features in found]

@@ -9,6 +9,8 @@ Use it on photos with few labels, 1 to 50 a class, and many images without.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,35 +23,42 @@ from lll.methods.features.softmax import fit_softmax, with_ones
 
 CONFIDENT = (0.5, 0.5, 0.5, 0.8, 0.9)  # share of each class that teaches, round by round
 PENALTY = 3e-4
-STEPS = 15  # of the solver: each round starts where the last one ended
-PUPILS = 12_000  # unlabelled rows at most that teach: more cost time and add nothing
+STEPS = 10  # of the solver: each round starts where the last one ended
+PUPILS = 6_000  # unlabelled rows at most that teach: more cost time and add nothing
 LEAST, HALF = 0.2, 120  # share of the loss that labels have: at least, a half at 120 a class
 EVIDENCE = 2.0  # labels a class that all images together weigh in the prior
 
 
 def answer(problem: Problem) -> Answer:
     """The classifier, and its answers to labelled rows that were unlabelled meanwhile."""
-    weights, prior = solve(problem)
-    points = with_ones(problem.space.points[problem.rows])
     folds = problem.folds()
-    held = [points[each] @ solve(problem.without(each))[0] for each in folds]
+    problems = [problem, *(problem.without(each) for each in folds)]
+    (weights, prior), *others = map(solve, problems, _propagated(problems))
+    points = with_ones(problem.space.points[problem.rows])
+    held = [points[each] @ found for each, (found, _) in zip(folds, others, strict=True)]
     empty = torch.zeros(0, len(problem.present))
     truth = torch.cat([problem.labels[:0], *(problem.labels[each] for each in folds)])
     return Answer(weights, torch.cat([empty, *held]), truth, prior)
 
 
-def solve(problem: Problem) -> tuple[Float[Tensor, "k1 c"], Float[Tensor, " c"]]:
-    """Weights, and the prior of the classes among the unlabelled rows."""
-    points = with_ones(problem.space.points)
-    free = problem.unlabelled
-    counts = problem.counts
-    scores, weights = _propagated(problem)[free], torch.zeros(points.shape[1], len(counts))
+def solve(
+    problem: Problem, reached: Float[Tensor, "n c"]
+) -> tuple[Float[Tensor, "k1 c"], Float[Tensor, " c"]]:
+    """Weights, and the prior of the classes among the unlabelled rows.
+
+    ``reached`` is how much of each class reaches each row.
+    """
+    free, counts = problem.unlabelled, problem.counts
+    points, known = (with_ones(problem.space.points[at]) for at in (free, problem.rows))
+    scores, weights = reached[free], torch.zeros(points.shape[1], len(counts))
     for share in CONFIDENT:
         prior = estimate_prior(scores, counts, EVIDENCE * len(counts))
         soft = balance(scores, prior)
         at = confident(soft, share, problem.seed)
-        weights = _taught(problem, points, free[at], soft[at].argmax(dim=1), weights)
-        scores = torch.softmax(points[free] @ weights, dim=1)
+        rows = torch.cat([known, points[at]])
+        targets = _targets(problem, soft[at].argmax(dim=1))[None]
+        weights = fit_softmax(rows, targets, torch.tensor([PENALTY]), weights[None], STEPS)[0]
+        scores = torch.softmax(points @ weights, dim=1)
     return weights, prior
 
 
@@ -67,29 +76,27 @@ def confident(
     return chosen[order[:most]].sort().values
 
 
-def _propagated(problem: Problem) -> Float[Tensor, "n c"]:
-    """How much of each class reaches each row; all classes start with, and end at, the same sum."""
-    seeds = torch.zeros(len(problem.space.points), len(problem.present))
-    seeds[problem.rows] = problem.one_hot
-    reached = torch.from_numpy(spread(problem.space.graph, seeds.numpy()))
-    return reached / reached.sum(dim=0).clamp(min=1e-30)
+def _propagated(problems: Sequence[Problem]) -> list[Float[Tensor, "n c"]]:
+    """How much of each class reaches each row, for each problem of one space.
+
+    All classes start with, and end at, the same sum.
+    """
+    space, classes = problems[0].space, len(problems[0].present)
+    seeds = torch.zeros(len(space.points), len(problems), classes)
+    for number, each in enumerate(problems):
+        seeds[each.rows, number] = each.one_hot
+    reached = torch.from_numpy(spread(space.graph, seeds.flatten(1).numpy()))
+    reached = reached / reached.sum(dim=0).clamp(min=1e-30)
+    return list(reached.view_as(seeds).unbind(dim=1))
 
 
-def _taught(
-    problem: Problem,
-    points: Float[Tensor, "n k1"],
-    pupils: Int[Tensor, " s"],
-    taken_for: Int[Tensor, " s"],
-    start: Float[Tensor, "k1 c"],
-) -> Float[Tensor, "k1 c"]:
-    """Softmax regression on labels and pseudo-labels, each class with the same weight in both."""
+def _targets(problem: Problem, taken_for: Int[Tensor, " s"]) -> Float[Tensor, "r c"]:
+    """Weights of labelled rows, then of pseudo-labelled ones: of each class the same in both."""
     each = float(problem.counts.mean())
-    share = max(LEAST, each / (each + HALF)) if len(pupils) else 1.0
+    share = max(LEAST, each / (each + HALF)) if len(taken_for) else 1.0
     pseudo = torch.nn.functional.one_hot(taken_for, len(problem.present)).float()
     pseudo = pseudo / pseudo.sum(dim=0).clamp(min=1) / len(problem.present)
-    targets = torch.cat([share * problem.one_hot, (1 - share) * pseudo])[None]
-    rows = points[torch.cat([problem.rows, pupils])]
-    return fit_softmax(rows, targets, torch.tensor([PENALTY]), start[None], STEPS)[0]
+    return torch.cat([share * problem.one_hot, (1 - share) * pseudo])
 
 
 METHOD = method_of("labels spread over a graph of all images, which teach a classifier", answer)

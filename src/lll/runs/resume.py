@@ -12,6 +12,7 @@ from lll.config import RunConfig, differing
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.learn.device import backend_of
+from lll.learn.kept import Kept
 from lll.learn.learner import Learner
 from lll.learn.loop import Progress, Watch
 from lll.learn.optimizers import own_states
@@ -100,6 +101,7 @@ def train_or_resume(
     watch: Watch | None = None,
     ranks: Ranks | None = None,
     cache: Path | None = None,
+    kept: Kept | None = None,
 ) -> Run:
     """`train`, or `resume` if ``out`` holds a run of the same configuration: for jobs begun again.
 
@@ -123,6 +125,7 @@ def train_or_resume(
                 watch=watch,
                 ranks=ranks,
                 cache=cache,
+                kept=kept,
             )
         if earlier is not None and earlier.finished:
             return earlier

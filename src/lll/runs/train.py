@@ -24,6 +24,7 @@ from lll.learn.device import backend_of, pick_device
 from lll.learn.features import Progress as OnEncode
 from lll.learn.features import keep_as_decoded
 from lll.learn.front import check_front, front_of
+from lll.learn.kept import Kept
 from lll.learn.learner import Learner, build_learner
 from lll.learn.loop import Epoch, Progress, Watch, learn
 from lll.learn.position import Position
@@ -58,6 +59,7 @@ def train(
     ranks: Ranks | None = None,
     graphs: bool = False,
     cache: Path | None = None,
+    kept: Kept | None = None,
 ) -> Run:
     """Train as ``config`` says and leave everything in the run folder ``out``.
 
@@ -66,9 +68,9 @@ def train(
     ``config.encoder`` names. ``ranks`` train together: by default those of the process
     group there is, or that torchrun or srun started. All of them call this, and the first
     writes. ``graphs`` records steps on a GPU as CUDA graphs; ``cache`` is the folder of what
-    is kept between runs. Raises UserError for bad input, for a loss that becomes NaN, for a
-    lost process, and if ``out`` exists, unless ``overwrite``; raises RunStopped if ``watch``
-    asks to stop.
+    is kept between runs, and in ``kept`` runs of one process find what they have in common.
+    Raises UserError for bad input, for a loss that becomes NaN, for a lost process, and if
+    ``out`` exists, unless ``overwrite``; raises RunStopped if ``watch`` asks to stop.
 
     >>> import tempfile
     >>> from lll import RunConfig, train
@@ -92,6 +94,7 @@ def train(
             encoder=encoder,
             cache=cache,
             progress=watch.on_encode,
+            kept=kept,
         )
         check_one_data(prepared)
         learner, progress = begin(prepared, encoder), Progress()

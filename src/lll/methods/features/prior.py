@@ -5,7 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-ROUNDS = 50
+ROUNDS = 50  # at most
+NEAR = 1e-5  # a change that is the last
 
 
 def estimate_prior(
@@ -22,7 +23,9 @@ def estimate_prior(
     for _ in range(ROUNDS if len(scores) else 0):
         joint = scores * prior
         share = (joint / joint.sum(dim=1, keepdim=True).clamp(min=1e-30)).mean(dim=0)
-        prior = (known + weight * share) / (known.sum() + weight)
+        before, prior = prior, (known + weight * share) / (known.sum() + weight)
+        if bool(((prior - before).abs() < NEAR).all()):
+            break
     return prior
 
 

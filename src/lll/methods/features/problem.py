@@ -13,6 +13,7 @@ from lll.methods.features.space import Space, fit_space
 from lll.methods.method import Rows
 
 FOLDS = 4
+ENOUGH = 400
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Problem:
     def folds(self, count: int = FOLDS) -> list[Bool[Tensor, " l"]]:
         """Labelled rows to hold out, in turn: stratified, no class ever without a label.
 
-        A class with one label is never held out. No fold at all if every class has one.
+        A class with one label is never held out. No fold at all if every class has one. Of many
+        labels not all are held out in the end: `ENOUGH` tell what all would.
         """
         fold = torch.full_like(self.labels, -1)
         generator = torch.Generator().manual_seed(self.seed)
@@ -59,7 +61,9 @@ class Problem:
             if len(at) > 1:
                 order = torch.randperm(len(at), generator=generator)
                 fold[at[order]] = (torch.arange(len(at)) + c) % count
-        return [fold == k for k in range(count) if bool((fold == k).any())]
+        sizes = torch.bincount(fold[fold >= 0], minlength=count)
+        before = sizes.cumsum(0) - sizes
+        return [fold == k for k in range(count) if sizes[k] and before[k] < ENOUGH]
 
 
 def pose(rows: Rows) -> Problem:
