@@ -196,8 +196,7 @@ def prepare(
     the images are encoded here, or found in the ``cache``; ``progress`` is told how far.
     ``told`` is what the run was told before the labels of ``data`` changed; ``events`` say in
     place of the plan what is known when. ``cycles`` are the epochs of the plan, and then of each
-    time that training went on with new labels. What runs of this process have in common is
-    found in ``kept``.
+    time that training went on with new labels. Runs of one process share what is ``kept``.
     """
     device = pick_device(config.device, ranks)
     plan = _plan(config, len(data.class_names), cycles := cycles or (config.epochs,))
@@ -207,11 +206,8 @@ def prepare(
     facts, kept = _facts(data, sides), kept or Kept()
     front = _front(config, device, encoder, kept)
     viewed, parts = _viewed(config, sides.train.ids), sides.known_by(config.epochs - 1)
-    if front is None:
-        inputs, cached = _placed(parts, device), None
-    else:
-        find = partial(_found, kept, front, facts.fingerprint, cache, progress)
-        inputs, cached = _features(parts, viewed, front, config.feature_views, ranks, find)
+    find = partial(_found, kept, front, facts.fingerprint, cache, progress)
+    inputs, cached = _inputs(parts, viewed, device, config, ranks, find)
     train, validation, test = map(Split, inputs, (part.labels for part in parts))
     return Prepared(
         config=config,
@@ -240,12 +236,6 @@ def prepare(
         unused=data.unused,
         kept=kept,
     )
-
-
-def _placed(parts: list[ImageSet], device: torch.device) -> list[Inputs]:
-    """The images of all parts on ``device``, if it has room for them."""
-    fits = fits_on(device, sum(part.images.nbytes for part in parts))
-    return [place(part.images, device, fits=fits) for part in parts]
 
 
 def _plan(config: RunConfig, classes: int, cycles: Sequence[int]) -> list[EpochPlan]:
@@ -289,7 +279,7 @@ def _front(
 
 def _found(
     kept: Kept,
-    front: Frozen,
+    front: Frozen | None,
     data: str | None,
     cache: Path | None,
     progress: Progress | None,
@@ -297,20 +287,28 @@ def _found(
     views: int,
 ) -> Features:
     """Features of a ``part`` of the ``data`` of that fingerprint, as `features_of` gives them."""
+    assert front is not None  # `Prepared` has features where it has one
     key = ("features", front.hash, front.size, data, hash_of(part.ids), views)
     make = partial(features_of, part, front, views=views, cache=cache, progress=progress)
     return kept.get(key, make)
 
 
-def _features(
+def _inputs(
     parts: list[ImageSet],
     viewed: NDArray[np.intp],
-    front: Frozen,
-    views: int,
+    device: torch.device,
+    config: RunConfig,
     ranks: Ranks,
     find: Callable[[ImageSet, int], Features],
-) -> tuple[list[Inputs], torch.Tensor]:
-    """Features of every part on the device, and views [v, m, d] of rows ``viewed`` of the first."""
+) -> tuple[list[Inputs], torch.Tensor | None]:
+    """The inputs of every part, and cached views [v, m, d] of rows ``viewed`` of the first.
+
+    They are features where the encoder is frozen, on ``device``; else images, there if they fit.
+    """
+    if not config.freeze:
+        fits = fits_on(device, sum(part.images.nbytes for part in parts))
+        return [place(part.images, device, fits=fits) for part in parts], None
+    views = config.feature_views
     whole = len(viewed) == len(parts[0])
     if ranks.rank:
         ranks.wait()  # the first encodes and keeps, the others find
@@ -318,10 +316,10 @@ def _features(
     shown = found[0] if whole else find(parts[0].take(viewed), views)
     if not ranks.rank:
         ranks.wait()
-    inputs: list[Inputs] = [_on(features.base, front.device) for features in found]
-    seen = [_on(view, front.device) for view in shown.views]
+    inputs: list[Inputs] = [_on(features.base, device) for features in found]
+    seen = [_on(view, device) for view in shown.views]
     shape = (0, *shown.base.shape)
-    return inputs, torch.stack(seen) if seen else torch.empty(shape, device=front.device)
+    return inputs, torch.stack(seen) if seen else torch.empty(shape, device=device)
 
 
 def _on(features: NDArray[np.float16], device: torch.device) -> torch.Tensor:
