@@ -190,10 +190,10 @@ def prepare(
 ) -> Prepared:
     """Check ``config`` against ``data`` and lay out the run; nothing is written.
 
-    With several ``ranks`` it is their run together, each on its own device. Raises
-    UserError for an unusable device, more classes than the data has, and for data without
-    a training image or without a label. With a frozen encoder (``encoder`` is the caller's own)
-    the images are encoded here, or found in the ``cache``; ``progress`` is told how far.
+    With several ``ranks`` it is their run together, each on its own device. UserError for an
+    unusable device, more classes than the data has, no training image, no label. With a frozen
+    encoder (``encoder`` is the caller's own) the images are encoded here, or found in the
+    ``cache``; ``progress`` is told how far.
     ``told`` is what the run was told before the labels of ``data`` changed; ``events`` say in
     place of the plan what is known when. ``cycles`` are the epochs of the plan, and then of each
     time that training went on with new labels. Runs of one process share what is ``kept``.
@@ -203,8 +203,7 @@ def prepare(
     order = "data" if events is not None else config.class_order
     class_order = order_of_classes(order, data.class_names, config.seed)
     sides = sides_of(config, data, class_order, plan, told or (), events)
-    facts, kept = _facts(data, sides), kept or Kept()
-    front = _front(config, device, encoder, kept)
+    facts, front = _facts(data, sides), _front(config, device, encoder, kept := kept or Kept())
     viewed, parts = _viewed(config, sides.train.ids), sides.known_by(config.epochs - 1)
     find = partial(_found, kept, front, facts.fingerprint, cache, progress)
     inputs, cached = _inputs(parts, viewed, device, config, ranks, find)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from lll.methods import logistic, propagate
@@ -28,7 +29,12 @@ def better(alone: Answer, spread: Answer) -> Answer:
 
     The notes say which was ``taken``, ``why``, and the held-out accuracy of both.
     """
-    right = {name: _right(each) for name, each in (("logistic", alone), ("propagate", spread))}
+    shares = torch.bincount(spread.truth, minlength=len(spread.prior)) / len(spread.truth)
+    # Each held-out row counts as its class does among all images, not among the labels.
+    weights = (spread.prior / shares)[spread.truth]
+    weights = weights / weights.mean()
+    learners = {"logistic": alone, "propagate": spread}
+    right = {name: weights * _right(each) for name, each in learners.items()}
     scores = {name: float(each.mean()) for name, each in right.items()}
     said = " and ".join(f"{name} {percent(score)}" for name, score in scores.items())
     # A tie within one standard error goes to the learner that also uses unlabelled images.
