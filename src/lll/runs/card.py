@@ -91,7 +91,7 @@ def _licence(encoder: str) -> str:
 
 
 def _use(run: Run) -> Iterator[str]:
-    yield "With this folder as `model`, and `pip install little-label-learners`:\n"
+    yield "With this folder as `model`, and Little Label Learners installed:\n"
     yield "```console\nlll predict model photos/\n```\n"
     yield "```python\nfrom lll import Predictor\n"
     yield 'predict = Predictor("model")'
