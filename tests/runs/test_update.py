@@ -140,6 +140,11 @@ def test_a_folder_that_grows_disowns_no_run_and_is_taken_in(tmp_path):
     epochs = run.config.epochs
     run, news = update(run.path, cache=cache)
     assert str(news) == "'ant' is called 'bee'" and run.config.epochs == epochs and run.finished
+    say(folder, {"7.png": "ant"})  # another class, by the old name of one
+    run, news = update(run.path, cache=cache)
+    assert str(news) == "1 new label, 1 new class 'ant'"
+    assert run.data.class_names == ("cat", "hound", "bee", "ant")
+    assert {e.id: e.label for e in run.label_events()}["6.png"] == 2
 
 
 def test_an_update_of_a_method_that_fits_is_as_good_as_a_run_begun_anew(tmp_path):

@@ -11,7 +11,8 @@ class DataFacts:
 
     ``validation`` counts the images set aside, whether their label is known or not.
     ``fingerprint`` is that of `lll.data.fingerprint`; ``labels`` is a hash of the labels, "" in
-    runs of 0.1, whose fingerprint stood for both.
+    runs of 0.1, whose fingerprint stood for both. ``seq`` is the last event of the folder's own
+    store of labels at that time, 0 without one.
     """
 
     name: str
@@ -21,6 +22,7 @@ class DataFacts:
     test: int
     fingerprint: str
     labels: str = ""
+    seq: int = 0
 
     @property
     def images(self) -> int:

@@ -68,8 +68,8 @@ class DataSet:
     ``validation`` are the images that the source gives for it; None where it gives none.
     ``skipped`` lists the images of the source that could not be read, ``unused`` counts the
     files that are no images or hidden. ``givers`` say of labels that came as events, by id, where
-    they are from. ``fingerprint`` is that of `lll.data.fingerprint`
-    where it is known already, else "".
+    they are from, and ``seq`` is the last event of the store that they came from.
+    ``fingerprint`` is that of `lll.data.fingerprint` where it is known already, else "".
     """
 
     name: str
@@ -80,6 +80,7 @@ class DataSet:
     validation: ImageSet | None = None
     unused: tuple[Unused, ...] = ()
     givers: Mapping[str, Giver] = field(default_factory=dict)
+    seq: int = 0
     # Not of __init__, so that dataclasses.replace, which changes the content, forgets it.
     fingerprint: str = field(default="", init=False, compare=False)
 

@@ -334,6 +334,7 @@ def _facts(data: DataSet, sides: Sides) -> DataFacts:
         test=len(sides.test),
         fingerprint=data.fingerprint or fingerprint(data),
         labels=labels_hash(data),
+        seq=data.seq,
     )
 
 

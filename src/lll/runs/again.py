@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lll.data.fingerprint import KIND, labels_hash
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED, LabelEvent
-from lll.labels.store import has_store, open_store
+from lll.labels.store import State, has_store, open_store, replay
 from lll.learn.features import Progress
 from lll.learn.prepare import Prepared, prepare
 from lll.ranks import ALONE, Ranks
@@ -115,40 +115,48 @@ def _labels(
     names = run.data.class_names
     if not set(names) <= set(data.class_names) and not has_store(Path(run.config.data)):
         raise _changed(run)
-    labels = numbers_in(run.config.data, names, data)[1]
+    labels = numbers_in(run, data)[1]
     return np.where(labels < len(names), labels, UNLABELLED)
 
 
-def numbers_in(
-    folder: str, names: Sequence[str], data: DataSet
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """``names`` as they are called now, with new ones after them, and the labels of ``data``.
+def numbers_in(run: Run, data: DataSet) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The classes of ``run`` as they are called now, new ones after them; labels of ``data``.
 
     These [n], of all its parts, are the numbers of the classes in that order.
     """
-    current = names_now(folder, names)
+    current = names_now(run)
     current += tuple(name for name in data.class_names if name not in current)
     of = np.array([*map(current.index, data.class_names), UNLABELLED])
     labels = np.concatenate([part.labels for part in data.parts.values()])
     return current, of[labels]
 
 
-def names_now(folder: str, names: Sequence[str]) -> tuple[str, ...]:
-    """What the classes ``names`` are called now in the store of ``folder``, if it has one.
+def names_now(run: Run) -> tuple[str, ...]:
+    """What the classes of ``run`` are called now in the store of its folder, if it has one.
 
-    One that was merged into another keeps its name, and gets no labels any more.
+    They are known by the names that they had when the run last looked. One that was merged into
+    another keeps its name, and gets no labels any more.
     """
-    if not has_store(Path(folder)):
-        return tuple(names)
+    folder, names = Path(run.config.data), run.data.class_names
+    if not has_store(folder):
+        return names
     with open_store(folder, write=False) as store:
-        state = store.state()
-    live = state.live()
-    found = [state.named(name) for name in names]
-    now = [name if k is None else live[k] for name, k in zip(names, found, strict=True)]
+        state, events = store.state(), store.history()
+    then = replay(event for event in events if event.seq <= run.data.seq)
+    now = [_name_now(name, then, state) for name in names]
     return tuple(
         old if now.count(new) > 1 and new != old else new
         for old, new in zip(names, now, strict=True)
     )
+
+
+def _name_now(name: str, then: State, now: State) -> str:
+    class_id = then.named(name)
+    if class_id is None:  # not of the store when the run looked
+        class_id = now.named(name)
+    if class_id not in now.classes:  # undone since
+        return name
+    return now.classes[now.resolved(class_id)].name
 
 
 def check_same_data(run: Run, prepared: Prepared) -> None:

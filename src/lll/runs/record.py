@@ -192,7 +192,7 @@ def load_run(path: str | Path) -> Run:
 def _fill_classes(per_class: list[float | None], run: Run, number: int) -> None:
     """Add the classes that came later to the accuracies of line ``number`` of metrics.jsonl."""
     known, names = len(run.names_at(number - 1)), run.data.class_names
-    if len(per_class) not in (known, len(names)):
+    if not known <= len(per_class) <= len(names):  # a later update may have added to it
         raise _damaged(run.path / METRICS, f"line {number} is not of the {known} classes of {DATA}")
     per_class += [None] * (len(names) - len(per_class))
 

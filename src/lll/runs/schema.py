@@ -42,6 +42,7 @@ class Facts(Strict):
     test: Count
     fingerprint: str
     labels: str = ""
+    seq: Count = 0
 
 
 class UpdateLine(Strict):

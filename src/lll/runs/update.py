@@ -112,7 +112,7 @@ def compared(run: Run, data: DataSet) -> tuple[Update, News]:
         raise UserError(f"{run.path}: does not record its images: train a new run on them")
     images = images_now(began, run.updates)
     names = run.data.class_names
-    current, labels = numbers_in(run.config.data, names, data)
+    current, labels = numbers_in(run, data)
     now = _images(data, labels.tolist())
     changes = [
         Change(image.split if then is None else then.split, *image[1:], *_giver(data, image))
@@ -120,7 +120,7 @@ def compared(run: Run, data: DataSet) -> tuple[Update, News]:
         if (then := images.get(image.id)) is None or then.label != image.label
     ]
     gone = tuple(sorted(images.keys() - now.keys()))
-    facts = DataFacts(data.name, current, 0, 0, 0, "")
+    facts = DataFacts(data.name, current, 0, 0, 0, "", seq=data.seq)
     kinds = Counter(kind for change in changes for kind in _kinds(images.get(change.id), change))
     renamed = tuple(pair for pair in zip(names, current, strict=False) if pair[0] != pair[1])
     news = News(**kinds, gone=len(gone), classes=current[len(names) :], renamed=renamed)

@@ -43,6 +43,7 @@ class Own:
     labels: Mapping[str, str]
     givers: Mapping[str, Giver]
     gone: Sequence[str]
+    seq: int
 
 
 def labels_itself(path: Path, entries: Iterable[Entry]) -> bool:
@@ -82,6 +83,7 @@ def read_own(path: Path, entries: Iterable[Entry], inside: str = "") -> Own:
         {p: state.classes[state.resolved(one.class_id)].name for p, one in inner.items()},
         {p: Giver(one.origin, _iso(one.time)) for p, one in inner.items()},
         sorted(state.labels.keys() - now.keys()),
+        state.seq,
     )
 
 
@@ -183,7 +185,7 @@ def _labelled(data: DataSet, items: Iterable[Item], own: Own, options: Options) 
         skipped=data.skipped,
     )
     gone = (Unused(GONE, len(own.gone), own.gone[0]),) if own.gone else ()
-    return replace(whole, givers=own.givers, unused=gone)
+    return replace(whole, givers=own.givers, unused=gone, seq=own.seq)
 
 
 def _test(
