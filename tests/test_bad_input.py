@@ -80,7 +80,7 @@ UNUSABLE = {
         "epochs: .*choose 100000 or less.*given",
     ),
     "many words": ({"epochs": "many"}, "epochs: .*'many'"),
-    "temperature": ({"temperature": "0"}, "temperature: .*greater than 0"),
+    "temperature": ({"temperature": "0"}, "temperature: choose more than 0"),
     "share": ({"validation_share": "1"}, "validation_share: .*less than 1"),
     "labelled batch": ({"labelled_batch_size": 32}, "labelled_batch_size 32 leaves no room"),
     "device": ({"device": "gpu"}, "device 'gpu' cannot be used"),
@@ -247,19 +247,12 @@ def test_a_table_that_does_not_fit_its_images(folder, tmp_path, rows, parts):
     refused_data(folder, tmp_path, "labels.csv", *parts)
 
 
-def link(name):
-    info = zipfile.ZipInfo(name)
-    info.create_system, info.external_attr = 3, 0o120777 << 16
-    return info
-
-
 @pytest.mark.parametrize(
     ("member", "parts"),
     [
         ("/etc/cat/9.png", ("'/etc/cat/9.png'", "points outside the archive")),
         ("../cat/9.png", ("'../cat/9.png'", "points outside the archive")),
         ("cat/../../9.png", ("'cat/../../9.png'", "points outside the archive")),
-        (link("cat/9.png"), ("'cat/9.png'", "is a link")),
     ],
 )
 def test_a_zip_with_members_that_are_not_plain_files(tmp_path, member, parts):

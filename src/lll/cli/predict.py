@@ -39,8 +39,8 @@ def predict(
 ) -> None:
     """Classify images with a run: a CSV of path, class, probability and set.
 
-    The set holds the classes that the image may show, likeliest first. The true one is in it
-    but for --error of images like the labelled ones.
+    The set holds the classes that the image may show, likeliest first. With --error 0.05 it
+    misses the true class of 5 in 100 images, if they are like the labelled ones.
     """
     from lll.learn.learner import Learner
     from lll.runs import load_run

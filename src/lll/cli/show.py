@@ -20,7 +20,8 @@ def say_plan(prepared: Prepared) -> None:
 
     config, facts = prepared.config, prepared.facts
     say(
-        f"data     {facts.name}: {len(facts.class_names)} classes, {facts.train} training, "
+        f"data     {facts.name}: {count(len(facts.class_names), 'class', 'classes')}, "
+        f"{facts.train} training, "
         f"{facts.validation} validation, {facts.test} test images"
     )
     stages = () if config.how.fit else config.how.stages(config.options)
@@ -66,10 +67,11 @@ def _encoder_line(prepared: Prepared) -> str:
     if prepared.front is not None:
         but = f" but for its last {count(config.unfreeze, 'block')}" if config.unfreeze else ""
         line = f"{config.encoder}, frozen{but}, {config.image_size} pixels, on {prepared.device}"
-        return line if config.how.fit else f"{line}, {config.epochs} epochs on its features"
+        epochs = count(config.epochs, "epoch")
+        return line if config.how.fit else f"{line}, {epochs} on its features"
     return (
         f"{config.encoder}, {config.activation}, width {config.width}, "
-        f"on {prepared.device}, {config.epochs} epochs of batch size {config.batch_size}"
+        f"on {prepared.device}, {count(config.epochs, 'epoch')} of batch size {config.batch_size}"
     )
 
 

@@ -35,13 +35,13 @@ Track = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Record the figures with tensorboard, trackio, mlflow or wandb too (repeat for more).",
+        help="Record the figures in a tracker too (repeat for more).",
     ),
 ]
 
 
 @takes_config
-@names_in_help(rules="lll.labels.schedule:RULES")
+@names_in_help(rules="lll.labels.schedule:RULES", trackers="lll.show.trackers:TRACKERS")
 def train(
     source: Source = None,
     *,
@@ -69,6 +69,7 @@ def train(
     Ranges are written low:high, as in --classes 8:10 or --labels 0.01:0.9; a rule may follow,
     as in 0.01:0.9:linear ({rules}); --labels 4/class
     counts per class; 0=5,10=8 lists epoch=value. Defaults depend on the method and the data.
+    Trackers: {trackers}.
     """
     config = read_config(source, flags)
     from lll.learn.device import backend_of
@@ -103,6 +104,7 @@ def train(
         say_result(run, quiet, as_json)
 
 
+@names_in_help(trackers="lll.show.trackers:TRACKERS")
 def resume(
     run: RunFolder,
     checkpoint: Annotated[
@@ -114,7 +116,10 @@ def resume(
     track: Track = None,
     tensorboard: Tensorboard = False,
 ) -> None:
-    """Go on with a run that was stopped, from its latest checkpoint to the same end."""
+    """Go on with a run that was stopped, from its latest checkpoint to the same end.
+
+    Trackers: {trackers}.
+    """
     from lll.learn.device import backend_of
     from lll.ranks import joined, start_of
     from lll.runs import load_run

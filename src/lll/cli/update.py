@@ -12,7 +12,6 @@ from lll.cli.loading import load_with_bar
 from lll.cli.show import say_result
 from lll.cli.terminal import say, say_json
 from lll.cli.watching import watching
-from lll.ranks import ALONE
 from lll.words import percent, points
 
 if TYPE_CHECKING:
@@ -23,7 +22,9 @@ def update(
     run: RunFolder,
     epochs: Annotated[
         int | None,
-        typer.Option(help="How long a method with steps goes on (as long as the run began with)."),
+        typer.Option(
+            help="Epochs to go on for, of a method that takes steps (as many as at first)."
+        ),
     ] = None,
     cache: Cache = None,
     quiet: Quiet = False,
@@ -31,9 +32,10 @@ def update(
 ) -> None:
     """Take new photos, labels and classes of the folder into a run; old classes keep their places.
 
-    A method that fits is fitted anew to all that is known, on the features that are kept; one
-    that takes steps goes on. What a class is called, and which classes are one, is taken over too.
+    A method that fits, as auto does, is fitted again to all that is known; one that takes steps
+    goes on from where it was. Renamed and merged classes are taken over too.
     """
+    from lll.ranks import ALONE
     from lll.runs import load_run
     from lll.runs import update as updating
     from lll.runs.assess import check_finished
