@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 ENCODER, SIZE = "efficientnet_lite2", 128
 BATCH = 32
 # name -> width, height and number of photos
-PHOTOS = {"0.3 megapixels": (640, 480, 100), "12 megapixels": (4000, 3000, 24)}
+PHOTOS = {"0.3 megapixels": (640, 480, 200), "12 megapixels": (4000, 3000, 24)}
 
 
 def ours(folder: Path) -> int:

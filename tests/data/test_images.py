@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from lll.data import decoding as images
 from lll.data.decoding import UnreadableError, decode, decode_all
+from lll.data.pixels import Pixels
 from lll.data.shaping import resize_all
 from lll.errors import UserError
 
@@ -234,6 +235,17 @@ def test_large_files_go_through_threads_in_order(make_image):
     )
     np.testing.assert_array_equal(out, pixels[kept])
     assert [s.path for s in skipped] == ["5"]
+
+
+def test_the_first_photos_are_handed_on_before_the_last_are_read():
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    file, read, told = saved(Image.fromarray(noise)), [], []
+    rows = ((str(i), lambda i=i: [read.append(i), file][1]) for i in range(300))
+    images.decode_into(
+        Pixels(8), rows, 300, 8, on_decoded=lambda *at: told.append((len(at[0]), at[1], len(read)))
+    )
+    assert told[0][2] <= 4 * images.FEW < told[-1][2] == 300
+    assert sum(count for count, _, _ in told) == told[-1][1] == 300
 
 
 def test_resize_all_matches_decode():

@@ -39,6 +39,7 @@ MAX_FILE_BYTES = 256 * 2**20
 # On two cores threads make small files slower, and those of tens of kilobytes twice as fast.
 THREADS_FROM_BYTES = 32 * 2**10
 CHUNK = 256  # files read before they are decoded
+FEW = 32  # large ones, so that what is to be done with them begins soon
 CHUNK_BYTES = 64 * 2**20  # of the files, but for the last, and of their pixels, at most
 # Processes for small files: 1.8 times as fast on two cores, after half a second to start.
 WORKERS_FROM_S = 1.5
@@ -229,7 +230,8 @@ class _Decoders:
         self._size = size
         self._resize = resize
         self._left = count
-        self._rows = max(1, min(CHUNK, CHUNK_BYTES // (3 * size * size)))
+        self._most = max(1, min(CHUNK, CHUNK_BYTES // (3 * size * size)))
+        self._rows = min(FEW, self._most)
         self._threads = ThreadPoolExecutor(min(MOST, os.cpu_count() or 1))
         # Left last: workers must be gone for the threads that wait for them.
         stack.callback(self._threads.shutdown, cancel_futures=True)
@@ -257,9 +259,10 @@ class _Decoders:
         """What gives the results of ``contents``, which may be under way."""
         sizes = [len(c) for c in contents if isinstance(c, bytes)]
         if sizes and sum(sizes) >= THREADS_FROM_BYTES * len(sizes):
-            self._ahead = 2
+            self._ahead, self._rows = 2, min(FEW, self._most)
             results = self._threads.map(attempt, contents, repeat(self._size), repeat(self._resize))
             return lambda: list(results)
+        self._rows = self._most
         if self._workers:
             self._ahead = 2 * len(self._workers.processes)
             return self._threads.submit(self._elsewhere, self._workers, names, contents).result
