@@ -70,6 +70,16 @@ class Served:
         finally:
             connection.close()
 
+    @contextmanager
+    def stream(self, path):
+        """The lines of an answer that goes on."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path, headers={"Cookie": self.cookie})
+            yield (line.decode() for line in connection.getresponse())
+        finally:
+            connection.close()
+
     def get(self, path):
         status, body, _ = self.ask("GET", path)
         assert status == 200, (path, status, body)

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import resource
 import threading
 import time
 import uuid
@@ -63,3 +64,30 @@ def test_killed_and_sent_again(tmp_path, moments):
     with open_store(folder, write=False) as store:
         labels = [event for event in store.history() if event.op == "label"]
         assert len(labels) == 60
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    """What cannot be written is refused in a way that makes the page keep it and try again."""
+    folder = write_images(tmp_path / "photos", 40)
+    with serving(folder, tmp_path / "cache") as served:
+        acts = answers(40)
+        done = []
+        send(served, acts[:2], done)
+        limits = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
+        wal = folder / ".lll" / "labels.sqlite-wal"
+        full = (wal.stat().st_size + 4096, limits[1])
+        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, full)
+        refused = []
+        for act in acts[2:]:
+            status, body, _ = served.ask("POST", "/api/act", act)
+            if status == 200:
+                done.append(act["uuid"])
+            else:
+                assert (status, "\n" in json.loads(body)["error"]) == (507, False)
+                refused.append(act)
+        assert refused
+        assert served.ask("GET", "/")[0] == 200
+        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, limits)
+        send(served, refused, done)
+        assert sorted(done) == sorted(act["uuid"] for act in acts)
+        assert len(served.csv()) == 41

@@ -197,6 +197,7 @@ def test_narrow_and_enlarged_nothing_is_cut_off(shared, opened):
 
 def test_two_tabs_see_one_history(shared, opened):
     one, other = opened(shared), opened(shared)
+    one.wait_for_selector(".chip")
     before = len(shared.csv())
     keys(one, "1")
     other.wait_for_function(

@@ -16,12 +16,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from lll.data.decoding import UnreadableError
-from lll.data.exchange import as_csv, labels_of_folder
+from lll.data.exchange import as_csv, as_parquet, labels_of_folder
 from lll.errors import UserError
 from lll.label.acts import read_act
 from lll.label.gallery import SIDES
 from lll.label.session import SUGGESTIONS, Question, Session
 from lll.label.shown import rows, summary
+from lll.label.training import Training
 from lll.label.worker import Worker
 
 STATIC = {
@@ -41,8 +42,8 @@ FULL = 507  # nothing was written, and the page keeps the answer and tries again
 class Page:
     """The answers to the page's requests, about one session."""
 
-    def __init__(self, session: Session, worker: Worker) -> None:
-        self._session, self._worker = session, worker
+    def __init__(self, session: Session, worker: Worker, training: Training) -> None:
+        self._session, self._worker, self._training = session, worker, training
         self.closing = False
 
     def routes(self) -> list[Route]:
@@ -60,7 +61,9 @@ class Page:
             Route("/api/problems", self.problems),
             Route("/api/act", self.act, methods=["POST"]),
             Route("/api/discover", self.discover, methods=["POST"]),
+            Route("/api/train", self.train, methods=["POST"]),
             Route("/labels.csv", self.csv),
+            Route("/labels.parquet", self.parquet),
         ]
 
     def static(self, request: Request) -> Response:
@@ -167,6 +170,10 @@ class Page:
         self._worker.discover()
         return JSONResponse({})
 
+    def train(self, request: Request) -> Response:
+        """Begin a run of `lll train` on the folder."""
+        return JSONResponse({"begun": self._training.begin()})
+
     async def act(self, request: Request) -> Response:
         """Do what a person did."""
         body = await request.body()
@@ -174,14 +181,23 @@ class Page:
 
     def csv(self, request: Request) -> Response:
         """Every label as a CSV, as `lll labels export` writes it."""
-        attach = {"Content-Disposition": 'attachment; filename="labels.csv"'}
         content = as_csv(labels_of_folder(self._session.gallery.folder))
-        return Response(content, media_type="text/csv; charset=utf-8", headers=attach)
+        return _file("labels.csv", content, "text/csv; charset=utf-8")
+
+    def parquet(self, request: Request) -> Response:
+        """The same as a Parquet file."""
+        content = as_parquet(labels_of_folder(self._session.gallery.folder))
+        return _file("labels.parquet", content, "application/vnd.apache.parquet")
 
 
 def make_app(page: Page) -> Starlette:
     """The application, without its guard."""
     return Starlette(routes=page.routes())
+
+
+def _file(name: str, content: bytes, kind: str) -> Response:
+    attach = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers=attach)
 
 
 def _binary(content: bytes) -> Response:

@@ -17,6 +17,7 @@ from lll.label.gallery import open_gallery
 from lll.label.guard import HOST, Guard
 from lll.label.moved import follow
 from lll.label.session import Session
+from lll.label.training import Training
 from lll.label.worker import Worker
 from lll.labels.store import open_store, store_path
 
@@ -36,7 +37,8 @@ def serve(folder: Path, port: int | None, cache: Path | None, told: Callable[[st
         follow(gallery, store)
         session = Session(gallery, store)
         worker = Worker(session, cache)
-        page = Page(session, worker)
+        training = Training(folder, cache, session.say)
+        page = Page(session, worker, training)
         number = listener.getsockname()[1]
         token = _token(store_path(folder).with_name("token"))
         config = uvicorn.Config(
@@ -59,6 +61,7 @@ def serve(folder: Path, port: int | None, cache: Path | None, told: Callable[[st
             with suppress(KeyboardInterrupt):  # the way to end it
                 server.run(sockets=[listener])
         finally:
+            training.stop()
             worker.stop()
 
 

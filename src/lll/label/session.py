@@ -52,6 +52,7 @@ class Session:
     encoded: int = 0
     busy: str = ""
     fault: str = ""  # why something in the background ended
+    training: str = ""  # the last line of `lll train`
     notice: str = ""  # what came of the last piece of work that was asked for
     broken: dict[int, str] = field(default_factory=dict)
     doubtful: list[int] = field(default_factory=list)  # labels that may be wrong
@@ -95,6 +96,12 @@ class Session:
         """Say that there is something new to show."""
         with self.lock:
             self.version += 1
+
+    def say(self, line: str) -> None:
+        """Show a line of the training that goes on beside."""
+        with self.lock:
+            self.training = line
+            self.changed()
 
     # Questions
 

@@ -29,6 +29,7 @@ def summary(session: Session) -> dict[str, Any]:
             "busy": session.busy,
             "fault": session.fault,
             "notice": session.notice,
+            "training": session.training,
             "doubtful": len(session.doubtful),
             "twins": len(session.twins),
             "gain": session.gain,

@@ -7,6 +7,7 @@ let root;
 let shown = null; // the question on the screen
 let ahead = null; // the promise of the next one
 let drawn = ""; // what the screen was drawn from
+let turning = false; // answered, and the next one is not there yet: keys are not for this one
 let begun = false; // something was answered, so keys are known
 
 const held = () => (shown ? String(shown.image) : "");
@@ -19,6 +20,7 @@ function fetchNext(extra) {
 }
 
 async function next() {
+  turning = true;
   const coming = ahead ?? fetchNext();
   ahead = null;
   try {
@@ -28,6 +30,7 @@ async function next() {
     setTimeout(next, 1000);
     return;
   }
+  turning = false;
   draw();
   if (shown) {
     ahead = fetchNext();
@@ -39,11 +42,12 @@ export function open(main) {
   root = main;
   drawn = "";
   if (shown) draw();
-  else next();
+  else if (!turning) next();
 }
 
 export function update() {
   // Names and counts may have changed; the question stays as it was asked.
+  if (turning) return;
   if (shown === null && server.summary && server.summary.labelled + server.summary.marked + server.summary.broken < server.summary.images) next();
   else {
     draw();
@@ -61,7 +65,7 @@ async function refresh(image) {
 }
 
 function answer(op, about, words) {
-  if (!shown) return;
+  if (!shown || turning) return;
   begun = true;
   act(op, { images: [shown.image], ...about });
   say(words);
@@ -72,7 +76,7 @@ const label = (id) => answer("label", { class_id: id, asked: true }, `${nameOf(i
 const labelAs = (name) => answer("label", { name, asked: true }, name);
 
 async function notThis() {
-  if (!shown?.suggestions.length) return;
+  if (!shown?.suggestions.length || turning) return;
   const [id] = shown.suggestions[0];
   const { image } = shown;
   await act("not", { images: [image], class_id: id });
@@ -115,7 +119,7 @@ function chip(one, at) {
 }
 
 function newClass() {
-  const first = classes().length === 0;
+  const first = Boolean(server.summary) && classes().length === 0;
   const input = h("input", { id: "new-class", autocomplete: "off", maxlength: "200", list: "class-names" });
   return h(
     "form",
@@ -136,7 +140,7 @@ function newClass() {
 
 function draw() {
   if (!root || root.dataset.screen !== "ask") return;
-  const key = JSON.stringify([shown, classes().map((one) => [one.id, one.name])]);
+  const key = JSON.stringify([shown, Boolean(server.summary), classes().map((one) => [one.id, one.name])]);
   if (key === drawn) return;
   const typing = document.activeElement?.id === "new-class" ? document.activeElement.value : null;
   drawn = key;
@@ -183,7 +187,7 @@ function draw() {
   );
   const input = root.querySelector("#new-class");
   if (typing !== null) input.value = typing;
-  if (typing !== null || (!begun && !classes().length && document.activeElement === document.body)) input.focus();
+  if (typing !== null || (!begun && server.summary && !classes().length && document.activeElement === document.body)) input.focus();
 }
 
 const skip = () => answer("skip", {}, "Skipped");
@@ -212,7 +216,7 @@ export function key(event) {
 
 export function undone() {
   // What was undone is asked again when its turn comes.
-  if (!shown) next();
+  if (!shown && !turning) next();
 }
 
 export const title = "Ask";

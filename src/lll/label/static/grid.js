@@ -10,7 +10,8 @@ let version = -1;
 let group = null; // its key, such as "guess/3"
 let lasso = []; // what the map's lasso holds
 let least = 0; // of a guess's probability, in percent
-let waits = false;
+let waits = false; // it is being read
+let again = null; // and is to be read once more
 
 const tiles = new Tiles({ describe, moved: () => bar() });
 
@@ -40,7 +41,10 @@ export function update() {
 }
 
 async function load(anew) {
-  if (waits) return;
+  if (waits) {
+    again = { anew: anew || again?.anew };
+    return;
+  }
   waits = true;
   try {
     version = server.summary?.version ?? 0;
@@ -64,6 +68,9 @@ async function load(anew) {
     bar(known);
   } finally {
     waits = false;
+    const left = again;
+    again = null;
+    if (left) load(left.anew);
   }
 }
 

@@ -1,7 +1,7 @@
 // How good is the model, what is wrong with images, and the way out.
 
 import { count, css, fill, h, number, percent } from "./dom.js";
-import { get, server } from "./server.js";
+import { begin, get, server } from "./server.js";
 
 const FEW = 30; // audits, below which there is no verdict
 
@@ -76,7 +76,16 @@ export function update() {
       "section",
       { class: "card" },
       h("h2", {}, "Export"),
-      h("p", {}, h("a", { class: "button main", href: "/labels.csv", download: "labels.csv" }, `Labels as CSV (${number(summary.labelled)})`)),
+      h("p", {}, h("a", { class: "button main", href: "/labels.csv", download: "labels.csv" }, `Labels as CSV (${number(summary.labelled)})`), " ", h("a", { class: "button", href: "/labels.parquet", download: "labels.parquet" }, "Parquet")),
+      h("p", { class: "hint" }, "As class folders: lll labels export FOLDER --out SORTED"),
+    ),
+    h(
+      "section",
+      { class: "card" },
+      h("h2", {}, "Train deeper"),
+      h("p", {}, "A run of lll train on the labels so far, beside this page; it can be used by lll predict and lll report."),
+      h("p", {}, h("button", { type: "button", disabled: summary.labelled < 2, onclick: () => begin("train") }, "Start lll train")),
+      summary.training ? h("p", {}, h("code", {}, summary.training)) : null,
     ),
     h(
       "section",
