@@ -24,6 +24,7 @@ from lll.methods.features.graph import nearest, neighbour_graph
 from lll.methods.features.space import fit_space
 from lll.methods.novel import unknown as u
 from lll.methods.novel.number import known_shares
+from lll.metrics.unknown import auroc
 
 KNOWN, POOL, LABELS = 5, 15_000, (4, 25, 400)
 WORLDS = {"frequent": 1.0, "rare": 0.1, "absent": 0.0}
@@ -56,7 +57,9 @@ def scores(known: u.Known, test: Tensor, near: tuple[Tensor, Tensor]) -> dict[st
     alone = ("energy", "Mahalanobis, shrunken", "class-mean cosines, all")
     out["labels alone"] = sum(u.ranks(out[name]) for name in alone)
     out["two"] = u.ranks(out["energy"]) + u.ranks(out["Mahalanobis, shrunken"])
-    out["ours: switched"] = out["taught" if share < u.switch(known) else "labels alone"]
+    out["ours: switched"] = out[
+        "taught" if share < u.switch(int(known.labelled.sum())) else "labels alone"
+    ]
     out["known share, %"] = torch.tensor([share])
     return out
 
@@ -84,13 +87,6 @@ def measure(prefix: str, draws: int, only: list[str]) -> Iterator[tuple[str, str
                 for name, score in scores(known, test, near).items():
                     found = float(score) if len(score) == 1 else auroc(unknown, score.numpy())
                     yield name, world, labels, 100 * found
-
-
-def auroc(unknown: NDArray[np.bool_], score: NDArray[np.float32]) -> float:
-    """The probability that an unknown image has a higher score than a known one."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(unknown, score))
 
 
 def _pool(

@@ -1,6 +1,7 @@
 """Runs on the features of a frozen pretrained encoder, on drawn photos, from end to end."""
 
 import csv
+import json
 import pickle
 
 import numpy as np
@@ -196,3 +197,25 @@ def test_the_estimator_takes_new_classes_on_features(method, encoded):
     assert sum(encoded) <= 2 * len(more)  # once, and in one view
     assert model.classes_.tolist() == sorted(KINDS)
     assert model.score(np.concatenate([first, more]), np.concatenate([y, z])) > 0.9
+
+
+def test_an_image_of_a_class_without_a_label_is_unknown(photos, tmp_path):
+    """Two ladders in three are called unknown by a run that knows the other classes."""
+    order = "ball,ring,star,ladder"
+    given = {"classes": 3, "class_order": order, "unlabelled_pool": "all", "test_share": 0.4}
+    run = train(config(photos, "logistic", **given), tmp_path / "r")
+    files = sorted(photos.glob("[blrs]*/0*.jpg"))
+    before = (run.path / "checkpoints" / run.latest / "weights.safetensors").read_bytes()
+    ended = in_process("predict", run.path, *files, "--checkpoint", "latest")
+    rows = list(csv.DictReader(ended.out.splitlines()))
+    ladders = np.array(["/ladder/" in row["path"] for row in rows])
+    unknown = np.array([float(row["unknown"]) for row in rows])
+    assert unknown[ladders].mean() > unknown[~ladders].mean() + 0.1
+    assert {row["is_unknown"] for row in rows} <= {"yes", "no"}
+    moved = in_process("predict", run.path, *files, "--unknown-above", "0")
+    assert {row["is_unknown"] for row in csv.DictReader(moved.out.splitlines())} == {"yes"}
+    after = (run.path / "checkpoints" / run.latest / "weights.safetensors").read_bytes()
+    assert before == after
+    assert in_process("evaluate", run.path).code == 0
+    figures = json.loads((run.path / "evaluation.json").read_text())
+    assert figures["unknown"]["auroc"] > 0.7

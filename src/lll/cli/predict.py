@@ -34,13 +34,18 @@ def predict(
     why: Annotated[
         bool, typer.Option("--why", help="Add the five labelled images most like each image.")
     ] = False,
+    unknown_above: Annotated[
+        float, typer.Option(min=0, max=1, help="Score from which on an image is unknown.")
+    ] = 0.5,
     strict: Strict = False,
     cache: Cache = None,
 ) -> None:
-    """Classify images with a run: a CSV of path, class, probability and set.
+    """Classify images with a run: a CSV of path, class, probability, set and unknown.
 
     The set holds the classes that the image may show, likeliest first. With --error 0.05 it
     misses the true class of 5 in 100 images, if they are like the labelled ones.
+    The column unknown says how little the image looks like any class that the run knows, from 0
+    to 1.
     """
     from lll.learn.learner import Learner
     from lll.runs import load_run
@@ -71,7 +76,7 @@ def predict(
     holds_out = loaded.config.how.fit is not None
     if holds_out and any(p.classes is None for p in predictions):
         _say_not_calibrated(error)
-    text = csv_text(_rows(predictions, TOO_FEW if holds_out else NONE_HELD_OUT))
+    text = csv_text(_rows(predictions, TOO_FEW if holds_out else NONE_HELD_OUT, unknown_above))
     if out is None:
         say_csv(text)
     else:
@@ -88,11 +93,15 @@ def _say_not_calibrated(error: float) -> None:
     )
 
 
-def _rows(predictions: Iterable[Prediction], no_set: str) -> Iterator[tuple[object, ...]]:
+def _rows(
+    predictions: Iterable[Prediction], no_set: str, unknown_above: float
+) -> Iterator[tuple[object, ...]]:
     most = max((len(p.near) for p in predictions), default=0)
     columns = (f"near_{i}{what}" for i in range(1, most + 1) for what in ("", "_class", "_cosine"))
-    yield ("path", "class", "probability", "set", *columns)
+    yield ("path", "class", "probability", "set", "unknown", "is_unknown", *columns)
     for p in predictions:
         names = no_set if p.classes is None else " | ".join(p.classes)
         near = (cell for n in p.near for cell in (n.path, n.class_name, round(n.cosine, 3)))
-        yield (p.path, p.class_name, f"{p.probability:.4f}", names, *near)
+        verdict = ("no", "yes")[p.unknown >= unknown_above] if p.unknown_is_calibrated else ""
+        unknown = f"{p.unknown:.4f}"
+        yield (p.path, p.class_name, f"{p.probability:.4f}", names, unknown, verdict, *near)

@@ -24,7 +24,7 @@ from lll.runs.audit import audited_in
 from lll.runs.checkpoint import Position, load_checkpoint
 from lll.runs.figures import FIGURES, Classes, Figure, Judged
 from lll.runs.files import write_whole
-from lll.runs.predict import Encoded, encode, load_learner
+from lll.runs.predict import Encoded, encode, load_learner, unknown_scores
 from lll.runs.record import Run, load_run
 from lll.runs.train import data_of
 from lll.seeding import numpy_generator
@@ -70,7 +70,8 @@ def evaluate(
     train = _train_sample(prepared)
     encoded = _encode(run, learner, train, "training"), _encode(run, learner, test, "test")
     ours, theirs = (one.encodings for one in encoded)
-    judged = Judged(run, prepared, ours, train.truth, theirs, test.truth)
+    unknown = unknown_scores(learner, encoded[1])
+    judged = Judged(run, prepared, ours, train.truth, theirs, test.truth, unknown)
     return {
         "run": str(run.path),
         "method": run.config.title,

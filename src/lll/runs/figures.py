@@ -20,6 +20,7 @@ from lll.metrics.linear_probe import linear_probe_accuracy
 from lll.metrics.neighbours import neighbour_accuracy
 from lll.metrics.points import check_classes
 from lll.metrics.progress import area_under_labels, forgetting_per_class, mean_forgetting
+from lll.metrics.unknown import auroc, calibration_error
 from lll.runs.record import Run
 from lll.seeding import derive
 from lll.words import decimal, percent, points
@@ -35,8 +36,9 @@ class Judged:
     """A finished run as figures see it.
 
     ``train`` [n, d] and ``test`` [m, d] are the encodings of labelled training and test images,
-    ``train_classes`` [n] and ``test_classes`` [m] their classes. Properties raise UserError
-    where they cannot be had.
+    ``train_classes`` [n] and ``test_classes`` [m] their classes; ``unknown`` [m] says how little
+    each test image looks like a known class, in [0, 1]. Properties raise UserError where they
+    cannot be had.
     """
 
     run: Run
@@ -45,6 +47,16 @@ class Judged:
     train_classes: Classes
     test: Points
     test_classes: Classes
+    unknown: Points
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Which test images [m] are of classes of which the run knows no label."""
+        known = self.prepared.labels.at(self.prepared.config.epochs - 1).classes
+        outside = ~np.isin(self.test_classes, known)
+        if not outside.any() or outside.all():
+            raise UserError("needs test images of classes that the run knows, and of others")
+        return outside
 
     @property
     def sides(self) -> tuple[Points, Classes, Points, Classes]:
@@ -136,6 +148,16 @@ _FITTED = "fitted to the training images"
 _RANGE = "of the test images, -1 to 1"
 
 FIGURES: dict[str, Figure] = {
+    "unknown.auroc": Figure(
+        "known against unknown, AUROC",
+        lambda j: auroc(j.outside, j.unknown),
+        how="of test images; chance is 50%",
+    ),
+    "unknown.calibration_error": Figure(
+        "calibration of unknown",
+        lambda j: calibration_error(j.outside, j.unknown),
+        how="expected error of the probability, 0 is best",
+    ),
     "latent.linear_probe": Figure(
         "linear probe", lambda j: linear_probe_accuracy(*j.sides), how=f"logistic, {_FITTED}"
     ),

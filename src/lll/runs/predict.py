@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from lll.learn.feeding import Inputs, Streamed, channels_first
 from lll.learn.front import front_of
 from lll.learn.learner import Learner, build_learner
 from lll.learn.scores import BATCH
+from lll.methods.novel.scorer import unknown_of
 from lll.metrics.conformal import conformal_threshold, prediction_sets
 from lll.metrics.points import check_finite
 from lll.runs.checkpoint import load_checkpoint
@@ -47,6 +48,8 @@ class Prediction:
 
     ``classes`` is the set that holds the true class but for a chosen error, likeliest first;
     None where too few labels were held out to say. ``near`` are labelled images like it.
+    ``unknown`` in [0, 1] says how little it looks like any known class; calibrated, as
+    ``unknown_is_calibrated`` says, it is a probability.
     """
 
     path: str
@@ -54,6 +57,8 @@ class Prediction:
     probability: float
     classes: tuple[str, ...] | None = None
     near: tuple[Neighbour, ...] = ()
+    unknown: float = 0.0
+    unknown_is_calibrated: bool = False
 
 
 def load_learner(
@@ -158,7 +163,15 @@ def predict_files(
         skipped += missed
         if kept:
             inputs = torch.from_numpy(images)
-            predictions += _predicted(run, kept, encode(learner, inputs), threshold, find)
+            encoded = encode(learner, inputs)
+            unknown = unknown_scores(learner, encoded)
+            calibrated = unknown_of(learner.parts) is not None
+            predictions += (
+                replace(one, unknown=float(score), unknown_is_calibrated=calibrated)
+                for one, score in zip(
+                    _predicted(run, kept, encoded, threshold, find), unknown, strict=True
+                )
+            )
         done += len(names)
         if progress:
             progress(done, len(files))
@@ -187,6 +200,19 @@ def _predicted(
             None if threshold is None else tuple(classes[i] for i in likeliest_first),
             near,
         )
+
+
+def unknown_scores(learner: Learner, encoded: Encoded) -> NDArray[np.float32]:
+    """How little each image [n] looks like a known class, in [0, 1].
+
+    A probability where the learner has fitted that; else one minus the greatest probability.
+    """
+    unknown = unknown_of(learner.parts)
+    if unknown is None:
+        return np.asarray(1 - encoded.probabilities.max(axis=1), dtype=np.float32)
+    with torch.inference_mode():
+        points = torch.from_numpy(encoded.encodings).to(unknown.line.device)
+        return np.asarray(unknown(points).cpu(), dtype=np.float32)
 
 
 def held_out(learner: Learner) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lll.methods.features.problem import Problem, pose
 from lll.methods.features.space import Transform
 from lll.methods.method import Method, MethodOptions, Nets, Rows, Shape
+from lll.methods.novel.scorer import Unknown
 from lll.nets import LinearProbe
 
 NEVER = -30.0
@@ -83,6 +84,7 @@ def parts(shape: Shape, options: MethodOptions) -> dict[str, nn.Module]:
         "transform": transform,
         "probe": LinearProbe(transform.basis.shape[1], shape.classes),
         "calibration": Calibration(shape.classes),
+        "unknown": Unknown(),
     }
 
 
@@ -95,8 +97,8 @@ def answers(nets: Nets, inputs: Tensor) -> tuple[Tensor, Tensor]:
 def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     """Put ``answer`` into the parts, calibrated on the rows that were held out, if any.
 
-    Gives what to record: the ``temperature``, the estimated ``prior``, how many labels it was
-    ``calibrated_on``, and the answer's own notes.
+    Gives what to record: the ``temperature``, the estimated ``prior`` and ``known_share`` of the
+    unlabelled images, how many labels it was ``calibrated_on``, and the answer's own notes.
     """
     scale = best_scale(answer.held, answer.truth)
     nets["transform"].load_state_dict(problem.space.transform.state_dict())
@@ -110,12 +112,25 @@ def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     chances = torch.softmax(scale * answer.held, dim=1)
     right = chances.gather(1, answer.truth[:, None])[:, 0]
     calibration.nonconformity = (1 - right).to(calibration.prior)
+    share = _fit_unknown(nets, problem)
     return {
         "temperature": 1 / scale,
+        "known_share": share,
         "calibrated_on": len(answer.truth),
         "prior": calibration.prior.tolist(),
         **answer.notes,
     }
+
+
+def _fit_unknown(nets: Nets, problem: Problem) -> float:
+    """Fit the unknown score; the share of the unlabelled images that are of known classes."""
+    points, unknown = problem.space.points, nets["unknown"]
+    targets = torch.full((len(points),), -1)
+    targets[problem.rows] = problem.labels
+    fresh = Unknown()
+    share = fresh.fit(points, targets, len(problem.present), problem.seed % 2**32)
+    unknown.load_state_dict(fresh.state_dict())
+    return share
 
 
 SCALES = [1.1**step for step in range(-30, 61)]

@@ -37,13 +37,14 @@ LEAST = 0.2
 class Known:
     """Rows and what is known of them: ``points`` [n, d], ``targets`` [n] of ``classes`` or -1.
 
-    ``graph`` [n, n] as `lll.methods.features.graph.neighbour_graph` makes it.
+    ``graph`` [n, n] as `lll.methods.features.graph.neighbour_graph` makes it, where the pool is
+    looked at.
     """
 
     points: Float[Tensor, "n d"]
     targets: Int[Tensor, " n"]
     classes: int
-    graph: sparse.csr_array
+    graph: sparse.csr_array | None = None
     seed: int = 0
 
     @property
@@ -181,6 +182,7 @@ def _reached(known: Known, alpha: float, steps: int) -> Float[Tensor, "n c"]:
     hot = F.one_hot(known.targets.clamp(min=0), known.classes).float()
     hot = hot * known.labelled[:, None]
     seeds = hot / hot.sum(dim=0).clamp(min=1)
+    assert known.graph is not None
     reached = torch.from_numpy(spread(known.graph, seeds.numpy(), alpha, steps))
     return reached / reached.sum(dim=0).clamp(min=1e-30) if alpha > ALPHA else reached
 
@@ -200,9 +202,9 @@ def _softmax(
     return fit_softmax(points, targets[some][None], penalties, steps=STEPS)[0]
 
 
-def switch(known: Known) -> float:
+def switch(labels: int) -> float:
     """The share of known rows in the pool under which scores that look at the pool are better.
 
-    With few labels the share itself is uncertain, and those scores need more unknown rows.
+    With few ``labels`` the share itself is uncertain, and those scores need more unknown rows.
     """
-    return 0.93 if int(known.labelled.sum()) >= FEW else 0.8
+    return 0.93 if labels >= FEW else 0.8

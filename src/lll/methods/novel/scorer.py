@@ -1,0 +1,186 @@
+"""The unknown score of a fitted classifier: chosen, calibrated, and kept with it as buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from lll.methods.features.graph import neighbour_graph
+from lll.methods.features.softmax import fit_softmax, with_ones
+from lll.methods.novel import unknown as u
+from lll.methods.novel.number import known_shares
+
+LABELLED, POOL = 4000, 10_000  # rows at most that a score is fitted to
+FOLD_LABELLED, FOLD_POOL = 1500, 2500  # and where a class is left out
+FOLDS = 4  # classes at most that are left out in turn
+ENOUGH = 50  # unlabelled rows from which on the share of known ones is estimated
+BUFFERS = ("means", "centres", "inverse", "moments", "beyond", "line")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Points [n, d] and targets [n] of ``classes`` or -1, of which ``share`` are known."""
+
+    points: Float[Tensor, "n d"]
+    targets: Int[Tensor, " n"]
+    classes: int
+    share: float
+    seed: int
+
+
+class Unknown(nn.Module):
+    """The probability that an image is of no known class; nothing that predicting changes.
+
+    Where the pool of unlabelled images holds unknown classes it is that of `u.taught`, else of
+    `u.mahalanobis` and `u.mean_cosine`, which need labels alone. Calibrated with one known
+    class left out in turn: at 0.5 as many of known as of unknown images would be wrong, were
+    there as many of either.
+    """
+
+    means: Tensor
+    centres: Tensor
+    inverse: Tensor
+    moments: Tensor
+    beyond: Tensor
+    line: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in BUFFERS:
+            self.register_buffer(name, torch.zeros(0))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it has been fitted."""
+        return bool(len(self.line))
+
+    def forward(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
+        """The probability of each of ``points``, those that the classifier sees."""
+        return torch.sigmoid(self.line[0] * self.raw(points) + self.line[1])
+
+    def raw(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
+        """The score before calibration."""
+        if len(self.beyond):
+            return u.beyond(points, self.beyond, len(self.means))
+        two = self._two(points)
+        return ((two - self.moments[0]) / self.moments[1]).mean(dim=1)
+
+    def _two(self, points: Float[Tensor, "m d"]) -> Float[Tensor, "m 2"]:
+        far = u.mahalanobis(points, self.centres, self.inverse).sqrt()
+        return torch.stack([far, u.mean_cosine(points, self.means)], dim=1)
+
+    def fit(self, points: Tensor, targets: Tensor, classes: int, seed: int) -> float:
+        """Fit to ``points`` [n, d] and ``targets`` [n]; the share of known images it estimates."""
+        at = _some(targets, LABELLED, POOL, seed)
+        points, targets = points[at], targets[at]
+        free = int((targets < 0).sum())
+        share = 1.0
+        if free >= ENOUGH:
+            share = float(known_shares(points, targets >= 0, seed).median())
+        task = Task(points, targets, classes, share, seed)
+        pooled = share < u.switch(int((targets >= 0).sum()))
+        self._fit_score(task, pooled)
+        self.line = _line(task, pooled, self.raw(points))
+        return share
+
+    def _fit_score(self, task: Task, pooled: bool) -> None:
+        known = u.Known(task.points, task.targets, task.classes, seed=task.seed)
+        self.means = u.class_means(known)
+        self.centres, self.inverse = u.scatter_of(known)
+        two = self._two(task.points)
+        self.moments = torch.stack([two.mean(dim=0), two.std(dim=0).clamp(min=1e-6)])
+        self.beyond = torch.zeros(0)
+        if pooled:
+            graph = neighbour_graph(task.points[:, : u.WIDTH])
+            self.beyond = u.taught(replace(known, graph=graph), task.share)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # Of the shapes that were saved; runs of earlier versions have none.
+        for name in BUFFERS:
+            saved = state.setdefault(f"{prefix}{name}", getattr(self, name))
+            setattr(self, name, getattr(self, name).new_empty(saved.shape))
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+def unknown_of(parts: Mapping[str, nn.Module]) -> Unknown | None:
+    """The fitted score among the ``parts`` of a learner, if there is one."""
+    found = parts.get("unknown")
+    return found if isinstance(found, Unknown) and found.fitted else None
+
+
+def _line(task: Task, pooled: bool, raw: Float[Tensor, " n"]) -> Float[Tensor, " 2"]:
+    """Slope and offset from the raw score to log odds, by leaving out one class in turn.
+
+    Platt 1999, with both sides of the same weight. With too few classes or labels for that, the
+    estimated share of known images says where the threshold is.
+    """
+    scores = [_left_out(task, c, pooled) for c in _folds(task)]
+    if not scores:
+        threshold = raw.quantile(min(task.share, 0.99))
+        slope = 2 / raw.std().clamp(min=1e-6)
+        return torch.stack([slope, -slope * threshold])
+    inside, outside = (torch.cat(side) for side in zip(*scores, strict=True))
+    sides = torch.cat([torch.zeros(len(inside)), torch.ones(len(outside))]).long()
+    hot = F.one_hot(sides, 2).float()
+    rows = with_ones(torch.cat([inside, outside])[:, None])
+    weights = fit_softmax(rows, (hot / hot.sum(dim=0) / 2)[None], torch.tensor([1e-3]))[0]
+    line: Tensor = weights.diff(dim=1)[:, 0]
+    return torch.stack([line[0].clamp(min=1e-3), line[1]])
+
+
+def _folds(task: Task) -> list[int]:
+    """Classes to leave out: none where fewer than two would stay, or labels are too few."""
+    counts = torch.bincount(task.targets[task.targets >= 0], minlength=task.classes)
+    if task.classes < 3 or int(counts.min()) < 2:
+        return []
+    order = torch.randperm(task.classes, generator=torch.Generator().manual_seed(task.seed))
+    return order[:FOLDS].tolist()
+
+
+def _left_out(task: Task, left: int, pooled: bool) -> tuple[Tensor, Tensor]:
+    """Raw scores of labelled rows that a fit without class ``left`` does not know as such.
+
+    First of the other classes, half of whose labels are hidden for it, then of ``left``.
+    """
+    at = _some(task.targets, FOLD_LABELLED, FOLD_POOL, task.seed)
+    points, truth = task.points[at], task.targets[at]
+    hidden = _half(truth, task.seed)
+    seen = torch.where(hidden | (truth == left), -1, truth)
+    seen = torch.where(seen > left, seen - 1, seen)
+    inside = hidden & (truth != left)
+    free = int((truth < 0).sum())
+    known = task.share * free * (1 - 1 / task.classes) + int(inside.sum())
+    share = known / max(int((seen < 0).sum()), 1)
+    score = Unknown()
+    score._fit_score(Task(points, seen, task.classes - 1, share, task.seed), pooled)
+    raw = score.raw(points)
+    return raw[inside], raw[truth == left]
+
+
+def _half(truth: Int[Tensor, " n"], seed: int) -> Bool[Tensor, " n"]:
+    """Which labelled rows to hide: half of each class, rounded down."""
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.zeros(len(truth), dtype=torch.bool)
+    for c in range(int(truth.max()) + 1):
+        at = torch.nonzero(truth == c)[:, 0]
+        hidden[at[torch.randperm(len(at), generator=generator)[: len(at) // 2]]] = True
+    return hidden
+
+
+def _some(targets: Int[Tensor, " n"], labelled: int, pool: int, seed: int) -> Int[Tensor, " m"]:
+    """Rows in order: so many labelled ones at most, each class's share, and unlabelled ones."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    counts = torch.bincount(targets[targets >= 0])
+    quota = labelled / max(int(counts.sum()), 1)
+    for c in range(-1, len(counts)):
+        at = torch.nonzero(targets == c)[:, 0]
+        most = pool if c < 0 else max(2, int(quota * len(at)))
+        parts.append(at[torch.randperm(len(at), generator=generator)[:most]])
+    return torch.cat(parts).sort().values

@@ -1,0 +1,94 @@
+"""Unknown scores on clouds of which some have no label."""
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from tests.methods.novel.test_groups import clouds, told
+
+from lll.methods.features.graph import neighbour_graph
+from lll.methods.novel import unknown as u
+from lll.methods.novel.scorer import Unknown
+
+CLASSES = 4
+
+
+def world(unknown, each=120, labels=30, seed=0):
+    """Points, targets, and which rows are of no known class."""
+    sizes = [each] * CLASSES + [unknown] * 2
+    points, truth = clouds(tuple(s for s in sizes if s), width=12, apart=5.0, seed=seed)
+    points = torch.nn.functional.normalize(points, dim=1)
+    return points, told(truth, CLASSES, labels), truth >= CLASSES
+
+
+def fitted(unknown=120, **given):
+    points, targets, outside = world(unknown, **given)
+    score = Unknown()
+    share = score.fit(points, targets, CLASSES, seed=0)
+    return score, share, points, targets, outside
+
+
+SCORES = {
+    "cosines": lambda k: u.mean_cosine(k.points, u.class_means(k)),
+    "mahalanobis": lambda k: u.mahalanobis(k.points, *u.scatter_of(k)),
+    "energy": lambda k: u.energy(k.points, u.classifier(k)),
+    "slots": lambda k: u.beyond(k.points, u.spare_slots(k), k.classes),
+    "other": lambda k: u.beyond(k.points, u.pool_as_other(k), k.classes),
+    "mass": u.propagated_mass,
+    "ranks": u.transductive_rank,
+    "taught": lambda k: u.beyond(k.points, u.taught(k, 0.6), k.classes),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_every_score_is_higher_for_unknown_rows(name):
+    points, targets, outside = world(120)
+    known = u.Known(points, targets, CLASSES, neighbour_graph(points))
+    free = targets < 0
+    score = SCORES[name](known)[free]
+    assert roc_auc_score(outside[free], score) > (0.8 if name == "energy" else 0.95)
+
+
+def test_mahalanobis_is_that_of_numpy():
+    points, targets, _ = world(60)
+    means, inverse = u.scatter_of(u.Known(points, targets, CLASSES))
+    slow = [min(float((p - m) @ inverse @ (p - m)) for m in means) for p in points[:20]]
+    torch.testing.assert_close(u.mahalanobis(points[:20], means, inverse), torch.tensor(slow))
+
+
+@pytest.mark.parametrize("unknown", [120, 0], ids=["a pool with unknown rows", "without"])
+def test_the_threshold_parts_known_from_unknown_rows_it_never_saw(unknown):
+    score, share, *_ = fitted(unknown)
+    others, _, outside = world(120, seed=1)
+    told_unknown = score(others) >= 0.5
+    assert (share > 0.9) == (unknown == 0)
+    caught, alarms = (float(told_unknown[side].float().mean()) for side in (outside, ~outside))
+    assert caught > 0.7
+    assert alarms < 0.4
+    assert caught - alarms > 0.5
+
+
+def test_what_is_saved_answers_the_same_and_predicting_changes_nothing():
+    score, _, points, *_ = fitted()
+    again = Unknown()
+    again.load_state_dict(score.state_dict())
+    before = {name: value.clone() for name, value in again.state_dict().items()}
+    answer = again(points)
+    torch.testing.assert_close(answer, score(points))
+    assert bool(((answer >= 0) & (answer <= 1)).all())
+    assert all(torch.equal(value, before[name]) for name, value in again.state_dict().items())
+
+
+def test_a_run_of_an_earlier_version_has_none():
+    score = Unknown()
+    score.load_state_dict({})
+    assert not score.fitted
+
+
+def test_two_classes_with_one_label_each_are_enough():
+    points, targets, _ = world(0)
+    first = [int(torch.nonzero(targets == c)[0, 0]) for c in range(2)]
+    few = torch.full_like(targets, -1)
+    few[first] = torch.arange(2)
+    score = Unknown()
+    score.fit(points, few, 2, seed=0)
+    assert bool(torch.isfinite(score(points)).all())
