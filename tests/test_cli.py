@@ -312,7 +312,7 @@ def test_predict_files_and_folders(trained, pictures):
     ended = in_process("predict", run, pictures / "0.png", pictures / "more")
     assert ended.code == 0
     one_line(ended.err, "files not used: 1: 1 not an image (.txt)")
-    assert ended.out.startswith("path,class,probability,set\n")
+    assert ended.out.startswith("path,class,probability,set,unknown,is_unknown\n")
     rows = rows_of(ended.out)
     expected = [pictures / "0.png", *sorted((pictures / "more").glob("*.png"))]
     assert [row["path"] for row in rows] == [str(path) for path in expected]

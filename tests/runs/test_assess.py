@@ -149,12 +149,16 @@ K5, K20, PROBE = "5 nearest neighbours", "20 nearest neighbours", "linear probe"
 OF_CLASSES = "silhouette, classes"
 CLUSTERS = {"k-means NMI", "k-means ARI", "k-means matched", "silhouette, clusters"}
 COURSE = {"forgetting", "area under accuracy against labels"}  # of one epoch
-WITHOUT_TEST = {"test accuracy", PROBE, K5, K20, OF_CLASSES} | CLUSTERS | COURSE
+UNKNOWN = {"known against unknown, AUROC", "calibration of unknown"}
+WITHOUT_TEST = {"test accuracy", PROBE, K5, K20, OF_CLASSES} | CLUSTERS | COURSE | UNKNOWN
 SMALL_DATA = {
     "no test images": (NO_TEST, WITHOUT_TEST),
     "no test labels": (relabelled([-1] * 40), WITHOUT_TEST),
-    "one class": (tiny_data(classes=1), {PROBE, OF_CLASSES} | CLUSTERS | COURSE),
-    "one class in test": (relabelled([1] * 10 + [-1] * 30), {OF_CLASSES} | CLUSTERS | COURSE),
+    "one class": (tiny_data(classes=1), {PROBE, OF_CLASSES} | CLUSTERS | COURSE | UNKNOWN),
+    "one class in test": (
+        relabelled([1] * 10 + [-1] * 30),
+        {OF_CLASSES} | CLUSTERS | COURSE | UNKNOWN,
+    ),
     "three test images": (relabelled([0, 1, 2] + [-1] * 37), {OF_CLASSES} | CLUSTERS | COURSE),
     "16 training images": (few(4, 10), {K20} | COURSE),
     "4 training images": (few(1, 10), {K5, K20} | COURSE),
