@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lll.methods.features.fitted import Answer, best_scale, log_losses, method_of
+from lll.methods.features.prior import prior_among
 from lll.methods.features.problem import Problem
 from lll.methods.features.softmax import fit_softmax, with_ones
 
@@ -32,8 +33,9 @@ def answer(problem: Problem) -> Answer:
     taken = choose(logits, truth)
     weights = _solve(problem, PENALTIES[taken : taken + 1])[0]
     notes = {"penalty": PENALTIES[taken] / float(problem.counts.mean())}
-    share = problem.counts + 1
-    return Answer(weights, logits[taken], truth, share / share.sum(), notes)
+    free = with_ones(problem.space.points[problem.unlabelled])
+    prior = prior_among(torch.softmax(free @ weights, dim=1), problem.counts)
+    return Answer(weights, logits[taken], truth, prior, notes)
 
 
 def choose(logits: Float[Tensor, "p t c"], truth: Tensor) -> int:

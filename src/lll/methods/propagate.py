@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lll.methods.features.fitted import Answer, method_of
 from lll.methods.features.graph import spread
-from lll.methods.features.prior import balance, estimate_prior
+from lll.methods.features.prior import balance, prior_among
 from lll.methods.features.problem import Problem
 from lll.methods.features.softmax import fit_softmax, with_ones
 
@@ -26,8 +26,6 @@ PENALTY = 3e-4
 STEPS = 10  # of the solver: each round starts where the last one ended
 PUPILS = 6_000  # unlabelled rows at most that teach: more cost time and add nothing
 LEAST, HALF = 0.2, 120  # share of the loss that labels have: at least, a half at 120 a class
-TOLD = 1.0  # labels a class that all labels weigh at most: few people label at random
-EVIDENCE = 2.0  # labels a class that all images together weigh in the prior
 
 
 def answer(problem: Problem) -> Answer:
@@ -50,11 +48,10 @@ def solve(
     ``reached`` is how much of each class reaches each row.
     """
     free, counts = problem.unlabelled, problem.counts
-    told = counts * min(1.0, TOLD / float(counts.mean()))
     points, known = (with_ones(problem.space.points[at]) for at in (free, problem.rows))
     scores, weights = reached[free], torch.zeros(points.shape[1], len(counts))
     for share in CONFIDENT:
-        prior = estimate_prior(scores, told, EVIDENCE * len(counts))
+        prior = prior_among(scores, counts)
         soft = balance(scores, prior)
         at = confident(soft, share, problem.seed)
         rows = torch.cat([known, points[at]])

@@ -148,3 +148,12 @@ def test_whitening_by_views_shortens_what_views_differ_in():
         for v in (None, views)
     )
     assert seeing > blind + 0.05
+
+
+def test_classes_that_came_first_have_more_labels_and_no_larger_prior():
+    features, truth = mixture([300] * 4, apart=1.2)
+    targets = hide(truth, [80, 80, 8, 4])
+    nets, notes = fitted("auto", features, targets, 4)
+    assert max(notes["prior"]) < 5 * min(notes["prior"])  # of the labels it is 20 times
+    alone, _ = fitted("logistic", features, targets, 4)
+    assert accuracy("auto", nets, features, truth) >= accuracy("logistic", alone, features, truth)
