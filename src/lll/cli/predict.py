@@ -44,8 +44,7 @@ def predict(
 
     The set holds the classes that the image may show, likeliest first. With --error 0.05 it
     misses the true class of 5 in 100 images, if they are like the labelled ones.
-    The column unknown says how little the image looks like any class that the run knows, from 0
-    to 1.
+    unknown, from 0 to 1, says how little the image looks like any class that the run knows.
     """
     from lll.learn.learner import Learner
     from lll.runs import load_run
