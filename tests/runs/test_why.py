@@ -51,7 +51,7 @@ def test_too_few_labels_for_a_set_are_said(run, photos):
     assert {row["set"] for row in rows_of(ended.out)} == {"not calibrated: too few labels"}
     assert "an error of 1.0% needs 99 held-out labels or more" in ended.err
     wrong = in_process("predict", run.path, photos / "ball", "--error", 1.5)
-    assert wrong.code == 2 and "between 0 and 1, here is 1.5" in wrong.err
+    assert wrong.code == 2 and "error of prediction sets is 1.5: choose" in wrong.err
 
 
 @pytest.mark.parametrize("method", ["auto", "baseline"])
