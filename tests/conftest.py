@@ -4,6 +4,7 @@ Nothing that a test does reaches the user's cache.
 """
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Here and not in a fixture: some of those take their environment from import time.
     """
+    # Under nohup it is ignored, and so it would be in the processes that are tested with it.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     # The list of fonts takes seconds to make and is no concern of ours.
     os.environ.setdefault("MPLCONFIGDIR", str(Path(before) / "matplotlib"))
