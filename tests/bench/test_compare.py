@@ -95,6 +95,7 @@ def test_paired_difference_is_the_t_interval():
     assert paired_difference([]) is None
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_after_ctrl_c_and_compares(sweep_file, tmp_path):
     out = tmp_path / "out"
     command = "compare", sweep_file, "--out", out

@@ -30,7 +30,7 @@ def config(photos, method="gradual", **given):
     return RunConfig(data=str(photos), method=method, **(SMALL | values | given))
 
 
-@pytest.fixture(scope="module", params=["gradual", "auto"])
+@pytest.fixture(scope="module", params=[pytest.param("gradual", marks=pytest.mark.slow), "auto"])
 def run(request, photos, tmp_path_factory):
     epochs = {"epochs": 12} if request.param == "gradual" else {}
     return train(config(photos, request.param, **epochs), tmp_path_factory.mktemp("run") / "r")

@@ -57,6 +57,7 @@ def test_the_blocks_learn_and_the_rest_stays(tmp_path):
     assert told.code == 0 and told.out.count("\n") == 6
 
 
+@pytest.mark.slow
 def test_onnx_holds_both_parts(tmp_path):
     pytest.importorskip("onnxruntime")
     photos = write_photos(tmp_path / "photos", 3, size=(80, 60))
