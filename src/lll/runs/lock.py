@@ -1,28 +1,22 @@
 """One process at a time changes a run folder: a lock that ends with the process that holds it.
 
-It is an exclusive `flock` on the file ``.lll.lock`` in the folder. The system frees it when the
-process ends, however it ends. On NFS it holds between machines too (Linux 2.6.12 and later).
-The file says whose it is (process number, host), and moves with the folder.
+The lock (`lll.held`) is on the file ``.lll.lock`` in the folder, and moves with it.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lll.errors import UserError
+from lll.held import holder, owner, take
 from lll.runs.files import says_when_full
 
 LOCK = ".lll.lock"
-# What file systems without locks answer.
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ def locked(run: Path) -> Iterator[Lock]:
         descriptor = os.open(run / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _take(run, descriptor)
-        lock = Lock(run, descriptor, f"{os.getpid()} {socket.gethostname()}\n")
+        lock = Lock(run, descriptor, owner())
         with says_when_full(run), open(descriptor, "r+", closefd=False) as file:
             file.truncate(0)
             file.write(lock.owner)
@@ -86,26 +80,13 @@ def locked(run: Path) -> Iterator[Lock]:
 
 
 def _take(run: Path, descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"{run}: {_holder(descriptor) or 'another process'} trains in this run folder now: "
-            "wait until it ends, or stop it first"
-        ) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise UserError(f"{run / LOCK}: cannot be locked ({error.strerror})") from None
-        holder = _holder(descriptor)
+    busy = f"{run}: {{holder}} trains in this run folder now: wait until it ends, or stop it first"
+    error = take(run / LOCK, descriptor, busy)
+    if error is not None:
+        before = holder(descriptor)
         logging.getLogger("lll").warning(
             "%s: this file system has no locks (%s): make sure that no other process trains here%s",
             run,
             error.strerror,
-            f"; {holder} did, and may still" if holder else "",
+            f"; {before} did, and may still" if before else "",
         )
-
-
-def _holder(descriptor: int) -> str:
-    """``process 12 on host``, as the file says; "" if it says nothing."""
-    pid, _, host = os.pread(descriptor, 300, 0).decode(errors="replace").strip().partition(" ")
-    return f"process {pid} on {host}" if pid.isdecimal() and host.isprintable() else ""
