@@ -123,6 +123,18 @@ def test_labelled_by_keys_alone_to_the_csv(tmp_path, opened, count):
         assert served.process.wait(timeout=60) == 0
 
 
+def test_the_keyboard_keeps_its_place_when_the_screen_is_drawn_anew(tmp_path, opened):
+    with serving(write_images(tmp_path / "photos", 6), tmp_path / "cache") as served:
+        served.act("label", [0], name="red")
+        page = opened(served)
+        keys(page, "p")
+        page.wait_for_selector("text=Labels as CSV (1)")
+        page.focus("a:has-text('Labels as CSV')")
+        served.act("label", [1], name="blue")
+        page.wait_for_selector("text=Labels as CSV (2)")
+        assert page.evaluate("document.activeElement.innerText") == "Labels as CSV (2)"
+
+
 def test_suggestions_grid_and_map_by_keys(tmp_path, opened):
     folder = write_images(tmp_path / "photos", 30)
     with serving(folder, tmp_path / "cache") as served:

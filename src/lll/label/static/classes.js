@@ -1,6 +1,6 @@
 // The classes: counts, names, merging; proposals to name.
 
-import { askName, count, digit, fill, h, mark, number, percent, say } from "./dom.js";
+import { askName, count, digit, refill, h, mark, number, percent, say } from "./dom.js";
 import { act, begin, classes, server } from "./server.js";
 
 let root;
@@ -76,7 +76,7 @@ export function update() {
   if (key === drawn) return;
   drawn = key;
   const add = () => askName("New class", [], (name) => act("class", { name }));
-  fill(
+  refill(
     root,
     h("h1", {}, "Classes"),
     classes().length

@@ -16,6 +16,24 @@ const present = (children) => children.flat().filter((child) => child !== null &
 
 export const fill = (node, ...children) => node.replaceChildren(...present(children));
 
+// As `fill`, and the keyboard stays where it was: a screen is redrawn while somebody is on it.
+export function refill(node, ...children) {
+  const at = reached(node).findIndex(([element]) => element === document.activeElement);
+  const before = at < 0 ? null : reached(node)[at][1];
+  fill(node, ...children);
+  reached(node).find(([, name]) => name === before)?.[0].focus();
+}
+
+// What Tab reaches, each with its text (numbers change) and how many before have the same.
+function reached(node) {
+  const seen = new Map();
+  return [...node.querySelectorAll("a[href], button, input, select")].map((element) => {
+    const text = element.textContent.replace(/\d+/g, "#");
+    seen.set(text, (seen.get(text) ?? 0) + 1);
+    return [element, `${text} ${seen.get(text)}`];
+  });
+}
+
 export const byId = (id) => document.getElementById(id);
 
 let quiet;

@@ -1,6 +1,6 @@
 // How good is the model, what is wrong with images, and the way out.
 
-import { count, css, fill, h, number, percent } from "./dom.js";
+import { count, css, refill, h, number, percent } from "./dom.js";
 import { begin, get, server } from "./server.js";
 
 const FEW = 30; // audits, below which there is no verdict
@@ -67,7 +67,7 @@ export function update() {
     ["Encoded", number(summary.encoded)],
     ["Model", summary.model ? `logistic regression on ${count(summary.model.labels, "label")}` : "none yet: it needs labels of two classes"],
   ];
-  fill(
+  refill(
     root,
     h("h1", {}, "Progress"),
     h("section", { class: "card" }, h("h2", {}, "How good is it?"), ...verdict(summary.audit), gauge(summary.audit), limit(summary.gain)),
