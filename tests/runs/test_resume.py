@@ -101,6 +101,7 @@ class Life:
         """Go on to the end, and compare."""
         assert self.end(self.begin()).code == 0
         assert content(self.run) == self.reference.content
+        assert (self.run / "README.md").is_file()
         assert not list(self.run.rglob("*.tmp"))
 
 
@@ -146,6 +147,7 @@ DEATHS = {
             r"remove state\.pt",  # an old checkpoint is half removed
             f"open .*{LAST}\\.tmp/\\.weights",  # every epoch is on record, the last not saved
             r"rename checkpoints/latest",
+            r"rename README",  # the last file but the checkpoint that makes the run a finished one
         ),
     ),
     "in the record of an epoch": (

@@ -31,7 +31,6 @@ from lll.learn.position import Position
 from lll.learn.prepare import Prepared, check_one_class, prepare
 from lll.nets.encoders import CUSTOM_ENCODER
 from lll.ranks import LostProcessError, Ranks, joined
-from lll.runs.card import write_card
 from lll.runs.checkpoint import Checkpoint, load_checkpoint
 from lll.runs.record import Run, chosen_epoch, load_run
 from lll.runs.updates import image_bytes
@@ -200,14 +199,7 @@ def carry_on(
             if not epoch.finished:
                 prepared.ranks.wait()  # until it is saved: the end of one may be that of all
                 raise RunStopped(run.path, progress.position)
-        return agreed(prepared.ranks, _with_card(run.path) if writer else None)
-
-
-def _with_card(path: Path) -> Run:
-    """The finished run at ``path``, with its model card."""
-    run = load_run(path)
-    write_card(run)
-    return run
+        return agreed(prepared.ranks, load_run(run.path) if writer else None)
 
 
 def _save(

@@ -13,6 +13,7 @@ from lll.data.facts import DataFacts
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
 from lll.learn.position import Position
+from lll.runs.card import write_card
 from lll.runs.checkpoint import go_back, publish, write_checkpoint
 from lll.runs.files import says_when_full
 from lll.runs.folder import append_epoch, check_room, create_run, cut_back
@@ -75,6 +76,8 @@ class Writer:
         whole = write_checkpoint(self.run.path, checkpoint)
         self._settle()
         append_epoch(self.run, metrics, seconds, events)
+        if metrics["epoch"] + 1 == self.run.config.epochs:
+            write_card(load_run(self.run.path))  # before the run counts as finished
         self._publish(whole, checkpoint.position, chosen=chosen)
 
     def _settle(self) -> None:
