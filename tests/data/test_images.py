@@ -7,10 +7,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from lll.data import decoding as images
-from lll.data.decoding import UnreadableError, decode, decode_all
+from lll.data.decoding import UnreadableError, decode, decode_all, decode_to, pixels_of
 from lll.data.pixels import Pixels
 from lll.data.shaping import resize_all
 from lll.errors import UserError
+from tests.photos import draw_photo
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -159,6 +160,26 @@ def test_a_large_jpeg_shrinks_like_its_pixels():
     fast = decode(saved(image, "JPEG", quality=95), 32).astype(int)
     slow = decode(saved(image), 32).astype(int)
     assert np.abs(fast - slow).max() <= 4
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+@pytest.mark.parametrize("size", [121, 128, 200, 239])
+def test_a_jpeg_is_reduced_as_it_is_decoded_and_stays_the_same_photo(size, resize):
+    data = saved(draw_photo("star", 3), "JPEG", quality=90)
+    read = []
+    decode_to(data, size, lambda image: read.append(image.size))
+    assert read == [(320, 240)]
+    with Image.open(BytesIO(data)) as whole:
+        slow = pixels_of(whole, size, resize).astype(int)
+    error = np.abs(decode(data, size, resize) - slow)
+    assert error.mean() <= 1
+    assert np.quantile(error, 0.999) <= 10
+
+
+def test_a_jpeg_is_never_reduced_below_the_target():
+    read = []
+    decode_to(saved(draw_photo("ball", 3), "JPEG"), 241, lambda image: read.append(image.size))
+    assert read == [(640, 480)]
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (480, 480), (37, 480), (31, 7)])

@@ -45,7 +45,7 @@ from lll.data.pixels import StoreError
 from lll.data.rows import Rows
 from lll.data.walk import HIDDEN, Entry
 
-FORMAT = 4  # of the files, and of what decoding makes of an image
+FORMAT = 5  # of the files, and of what decoding makes of an image
 COPY_BYTES = 16 * 2**20  # at a time
 FILES = ("pixels.bin", "labels.npy", "ids.npy")
 # What a source may be read from, beside images; other files may change.

@@ -68,7 +68,8 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
     EXIF orientation is applied; transparent pixels are laid on white; 16-bit grey keeps its
     upper 8 bits; of an animation the first frame is taken. Another size is resized (bicubic,
     antialiased): with ``squash`` straight to size x size, so the aspect ratio may change;
-    with ``crop`` the shorter side to size, and the middle of the longer one is kept.
+    with ``crop`` the shorter side to size, and the middle of the longer one is kept. A JPEG is
+    first reduced to 1/2, 1/4 or 1/8 where that is still large enough, as it is decoded.
 
     Raises UnreadableError with the reason.
     """
@@ -78,7 +79,7 @@ def decode(data: bytes, size: int, resize: str = "squash") -> NDArray[np.uint8]:
 def decode_to(data: bytes, size: int, use: Callable[[Image.Image], T]) -> T:
     """What ``use`` makes of the open image in ``data``, such as `pixels_of` or `rgb`.
 
-    Its sides may be smaller than in the file, as long as they are at least twice ``size``.
+    Its sides may be smaller than in the file, as long as they are at least ``size``.
     Raises UnreadableError with the reason.
     """
     from PIL import Image, UnidentifiedImageError
@@ -88,8 +89,8 @@ def decode_to(data: bytes, size: int, use: Callable[[Image.Image], T]) -> T:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise UnreadableError(f"{pixels:,} pixels, more than {MAX_PIXELS:,}")
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size; twice the target loses nothing.
-            image.draft(None, (2 * size, 2 * size))
+            # Of a JPEG's blocks the decoder then computes low frequencies alone: a good reduction.
+            image.draft(None, (size, size))
             return use(image)
     except UnreadableError:
         raise
