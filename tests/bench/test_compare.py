@@ -14,8 +14,9 @@ from tests.tiny import tiny_data
 
 from lll import train
 from lll.bench.compare import curves, paired_difference, table_lines, tabulate
-from lll.bench.jobs import run_sweep
+from lll.bench.jobs import run_sweep, threads_each
 from lll.bench.sweep import read_sweep
+from lll.data.workers import cores
 from lll.errors import UserError
 from lll.learn.front import front_of
 from lll.runs.record import load_run
@@ -146,6 +147,12 @@ def test_the_table_is_mean_std_and_paired_difference_over_seeds(sweep_file, tmp_
     assert titles == {"baseline": 2, "gradual": 2}
     lines = table_lines([baseline, gradual], "baseline")
     assert lines[1][4] == f"{100 * np.mean(theirs):.1f} ± {100 * np.std(theirs, ddof=1):.1f}"
+
+
+def test_runs_share_the_cores_unless_the_user_says_how_many_threads():
+    assert threads_each(1, {}) == str(cores())
+    assert threads_each(10 * cores(), {}) == "1"
+    assert threads_each(2, {"OMP_NUM_THREADS": "3"}) == "3"
 
 
 def test_a_failing_run_is_named_and_the_others_go_on(sweep_file, tmp_path):

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 from lll.bench.sweep import Job, Sweep
 from lll.config import differing
+from lll.data.workers import cores
 from lll.errors import UserError
 from lll.learn.kept import Kept
 from lll.runs.files import AGAIN, says_when_full, write_whole
@@ -24,6 +25,7 @@ from lll.runs.train import data_of
 from lll.words import percent
 
 PATIENCE = 30.0  # seconds
+THREADS = "OMP_NUM_THREADS"
 
 
 def run_sweep(
@@ -43,12 +45,17 @@ def run_sweep(
     say(f"{len(sweep.jobs)} runs, {len(sweep.jobs) - len(todo)} finished already")
     here = [job for job in todo if job.config.freeze]
     failures = _run_here(here, say)
-    runner = _Runner(threads=max(1, (os.cpu_count() or 1) // processes), say=say)
+    runner = _Runner(threads_each(processes, os.environ), say=say)
     with ThreadPoolExecutor(processes) as pool, closing(runner):
         futures = [pool.submit(runner.run, job) for job in todo if job not in here]
         failures += [failure for future in futures if (failure := future.result())]
     if failures:
         raise UserError(f"{len(failures)} of {len(todo)} runs failed, the first: {failures[0]}")
+
+
+def threads_each(processes: int, environment: Mapping[str, str]) -> str:
+    """Threads of each of ``processes`` runs: what the user has set, or their part of the cores."""
+    return environment.get(THREADS) or str(max(1, cores() // processes))
 
 
 def _run_here(jobs: Sequence[Job], say: Callable[[str], None]) -> list[str]:
@@ -80,8 +87,8 @@ def _say_accuracy(run: Run, say: Callable[[str], None]) -> None:
 class _Runner:
     """Runs jobs as processes that end when it is closed, and when this process ends."""
 
-    def __init__(self, threads: int, say: Callable[[str], None]) -> None:
-        self._environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    def __init__(self, threads: str, say: Callable[[str], None]) -> None:
+        self._environment = os.environ | {THREADS: threads}
         self._say = say
         self._lock, self._closed = threading.Lock(), False
         # Nothing is ever written: children read the end of it when our end is closed.
