@@ -155,6 +155,21 @@ def test_runs_share_the_cores_unless_the_user_says_how_many_threads():
     assert threads_each(2, {"OMP_NUM_THREADS": "3"}) == "3"
 
 
+def test_the_reference_may_be_a_schedule(sweep_file, tmp_path):
+    text = sweep_file.read_text().replace('methods = ["baseline", "gradual"]', 'reference = "late"')
+    text = text.replace("seeds = [0]", "seeds = [0, 1]")
+    sweep_file.write_text(text + "[schedules.early]\nclasses = 4\n[schedules.late]\n")
+    sweep = read_sweep(sweep_file, tmp_path)
+    for job in sweep.jobs:
+        train(job.config, job.out)
+    early, late = tabulate(sweep)
+    assert late["difference"] is None
+    pairs = [early["by_seed"][seed] - late["by_seed"][seed] for seed in ("0", "1")]
+    assert early["difference"] == paired_difference(pairs)
+    finals = {job.out: load_run(job.out).result["test_accuracy_final"] for job in sweep.jobs}
+    assert list(finals.values()) == [*early["by_seed"].values(), *late["by_seed"].values()]
+
+
 def test_a_failing_run_is_named_and_the_others_go_on(sweep_file, tmp_path):
     out = tmp_path / "out"
     sweep = read_sweep(sweep_file, out)

@@ -21,10 +21,11 @@ def tabulate(sweep: Sweep) -> list[dict[str, Any]]:
     """One row per method, schedule and label budget, over the seeds that are finished.
 
     ``final`` and ``chosen`` are test accuracies (final epoch, epoch chosen on validation) as
-    mean and sample standard deviation. ``difference`` is the mean over seeds of the final
-    accuracy minus that of the reference at the same schedule, budget and seed, with a 95%
-    confidence interval from Student's t over the paired differences. Standard deviation and
-    interval need two seeds, and are None before.
+    mean and sample standard deviation; ``by_seed`` are the final ones one by one.
+    ``difference`` is the mean over seeds of the final accuracy minus that of the reference at the
+    same seed and budget, and at the same schedule, or by the same method where the reference is a
+    schedule, with a 95% confidence interval from Student's t over the paired differences.
+    Standard deviation and interval need two seeds, and are None before.
     """
     runs = {_key(job): load_run(job.out) for job in sweep.jobs if finished(job)}
     rows = []
@@ -32,7 +33,8 @@ def tabulate(sweep: Sweep) -> list[dict[str, Any]]:
         (j.method, j.schedule, j.labels) for j in sweep.jobs
     ):
         mine = {k[3]: run for k, run in runs.items() if k[:3] == (method, schedule, labels)}
-        theirs = {k[3]: r for k, r in runs.items() if k[:3] == (sweep.reference, schedule, labels)}
+        other = _reference(sweep, method, schedule)
+        theirs = {k[3]: run for k, run in runs.items() if k[:3] == (*other, labels)}
         pairs = [_final(run) - _final(theirs[seed]) for seed, run in mine.items() if seed in theirs]
         rows.append(
             {
@@ -41,13 +43,21 @@ def tabulate(sweep: Sweep) -> list[dict[str, Any]]:
                 "labels": labels,
                 "n": len(mine),
                 "final": _spread([_final(run) for run in mine.values()]),
+                "by_seed": {str(seed): _final(run) for seed, run in mine.items()},
                 "chosen": _spread([_chosen(run) for run in mine.values()]),
                 "labels_known": _mean([run.result["labels_known"] for run in mine.values()]),
                 "seconds_per_epoch": _mean([r.result["seconds_per_epoch"] for r in mine.values()]),
-                "difference": None if method == sweep.reference else paired_difference(pairs),
+                "difference": (None if other == (method, schedule) else paired_difference(pairs)),
             }
         )
     return rows
+
+
+def _reference(sweep: Sweep, method: str, schedule: str) -> tuple[str, str]:
+    """The method and schedule that a row is compared with."""
+    if sweep.reference in {job.method for job in sweep.jobs}:
+        return sweep.reference, schedule
+    return method, sweep.reference
 
 
 def paired_difference(differences: Sequence[float]) -> dict[str, Any] | None:

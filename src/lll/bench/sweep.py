@@ -29,7 +29,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs of a sweep, and the method that the others are compared with."""
+    """The runs of a sweep, and the method or schedule that the others are compared with."""
 
     jobs: tuple[Job, ...]
     reference: str
@@ -40,9 +40,9 @@ def read_sweep(path: Path, out: Path) -> Sweep:
 
     Keys: ``data``; ``methods``, a list of names, or tables of settings by name; ``labels``, a
     list of label budgets, and ``schedules``, tables of settings by name (both may be left
-    out); ``seeds``, a list; ``reference``, one of the methods (the first); ``settings``, a
-    table that all runs share. Where methods learn on features, `logistic` is always among
-    them. Raises UserError that names the file and the key.
+    out); ``seeds``, a list; ``reference``, one of the methods (the first) or of the schedules;
+    ``settings``, a table that all runs share. Where methods learn on features, `logistic` is
+    always among them. Raises UserError that names the file and the key.
     """
     given = read_toml(path)
     for key in given:
@@ -69,8 +69,8 @@ def read_sweep(path: Path, out: Path) -> Sweep:
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
     reference = str(given.get("reference", next(iter(methods))))
-    if reference not in methods:
-        raise UserError(f"{path}: reference {reference!r}: {nearest(reference, methods)}")
+    if reference not in (names := [*methods, *schedules]):
+        raise UserError(f"{path}: reference {reference!r}: {nearest(reference, names)}")
     if len({job.out for job in jobs}) < len(jobs):
         raise UserError(f"{path}: two runs would share a folder: list each label and seed once")
     return Sweep(jobs, reference)

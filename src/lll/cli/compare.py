@@ -29,7 +29,7 @@ def compare(
     Finished runs are kept and broken ones resumed, so the same command goes on after Ctrl-C.
     SWEEP.toml holds data, methods = ["baseline", "gradual"], labels = ["4/class", "25/class"],
     seeds = [0, 1, 2], reference = "baseline", and tables \\[settings] and \\[schedules.NAME] with
-    the keys of a run's configuration.
+    the keys of a run's configuration. The reference is a method or a schedule.
     """
     from lll.bench.compare import curves, table_lines, tabulate, write_comparison
     from lll.bench.jobs import run_sweep
