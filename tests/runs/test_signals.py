@@ -123,6 +123,23 @@ def test_a_signal_before_training_leaves_no_run(nursery, whole, tmp_path):
     assert not run.exists()
 
 
+def test_a_signal_while_images_are_encoded_keeps_what_is_encoded(nursery, tmp_path):
+    """It does not wait for the other images; the same command goes on."""
+    cache, run = tmp_path / "cache", tmp_path / "run"
+    command = [
+        *("train", write_npz(tmp_path / "tiny.npz"), "--encoder", "efficientnet_lite2"),
+        *("--method", "logistic", "--image-size", 32, "--feature-views", 1),
+        *("--cache", cache, "--out", run, "--quiet"),
+    ]
+    harm = Harm(str(cache), at=2, match=r"open .*features\.bin", signal=signal.SIGTERM)
+    ended = nursery.run(*command, harm=harm)
+    assert (ended.code, ended.err) == (143, "lll: interrupted\n")
+    assert not run.exists()
+    (kept,) = (len(keys.read_bytes()) for keys in cache.rglob("keys.bin"))
+    assert nursery.run(*command).code == 0
+    assert 0 < kept < max(len(keys.read_bytes()) for keys in cache.rglob("keys.bin"))
+
+
 def test_a_signal_that_whoever_began_us_ignores_is_ignored(monkeypatch):
     """As nohup does with SIGHUP."""
     monkeypatch.setattr(

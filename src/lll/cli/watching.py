@@ -13,7 +13,7 @@ import typer
 
 from lll.cli.loading import image_bar
 from lll.cli.show import say_plan
-from lll.cli.signals import stop_signals
+from lll.cli.signals import Interrupted, stop_signals
 from lll.cli.terminal import calm, complain, console, say, say_json, stop_bar
 from lll.words import percent
 
@@ -30,23 +30,32 @@ def watching(
 ) -> Iterator[Watch]:
     """Shows how a run trains, and turns `stop_signals` into a saved stop.
 
-    Of several ranks the first shows it. An error in the display does not stop training: it
-    is raised at its end.
+    Before the first step there is nothing to save, and they end the command at once. Of several
+    ranks the first shows it. An error in the display does not stop training: it is raised at
+    its end.
     """
     from lll.runs.train import RunStopped
     from lll.show.trackers import tracked
 
     received: list[int] = []
+    training = False
 
     def remember(number: int, frame: FrameType | None) -> None:
+        if not training:
+            raise Interrupted(number)
         received.append(number)
+
+    def should_stop() -> bool:
+        nonlocal training
+        training = True
+        return bool(received)
 
     before = {number: signal.signal(number, remember) for number in stop_signals()}
     failures: list[Exception] = []
     try:
         tells = ranks.rank == 0
         with (
-            _display(quiet or not tells, as_json and tells, lambda: bool(received)) as watch,
+            _display(quiet or not tells, as_json and tells, should_stop) as watch,
             tracked(watch, trackers if tells else ()) as recorded,
         ):
             yield _unfailing(recorded, failures)

@@ -82,8 +82,8 @@ def learn(
         notes: Mapping[str, Any] = {}
         if learner.method.fit is None:
             finished = _train_epoch(prepared, learner, progress, watch, epoch, graphs)
-        else:
-            finished, notes = True, _fit_epoch(prepared, learner, progress, epoch)
+        elif finished := not prepared.ranks.any(watch.should_stop()):
+            notes = _fit_epoch(prepared, learner, progress, epoch)
         wrong = trouble(learner, progress.trace, epoch)
         if wrong or not finished:
             yield Epoch(epoch, finished, wrong)

@@ -31,3 +31,14 @@ def test_a_row_of_zeros_is_left_out():
     torch.testing.assert_close(
         all_rows, fit_softmax(points[:15], targets[:, :15], penalty), atol=1e-4, rtol=1e-3
     )
+
+
+def test_points_that_differ_in_few_directions():
+    """Of photos that are much alike, components beyond the first few are next to nothing."""
+    g = torch.Generator().manual_seed(0)
+    few, tiny = torch.randn(8, 8, generator=g), 1e-20 * torch.randn(8, 184, generator=g)
+    points = with_ones(torch.cat([few, tiny], dim=1)).repeat(10, 1)
+    targets = torch.eye(4)[torch.arange(80) % 4][None] / 80
+    found = fit_softmax(points, targets, torch.tensor([0.1]))
+    alone = fit_softmax(with_ones(few).repeat(10, 1), targets, torch.tensor([0.1]))
+    torch.testing.assert_close(found[:, [*range(8), -1]], alone, atol=2e-3, rtol=1e-2)

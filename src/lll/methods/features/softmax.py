@@ -58,6 +58,7 @@ def _half_curvatures(
     """A [b, k, k] with A Aᵀ the inverse of the largest curvature, half the scatter + penalty."""
     found = []
     for each, penalty in zip(weights, penalties, strict=True):
-        values, vectors = torch.linalg.eigh(points.T @ (points * each[:, None]))
-        found.append(vectors / (values.clamp(min=0) / 2 + penalty).sqrt())
+        # In float64: float32 gives up where rows are much alike.
+        values, vectors = torch.linalg.eigh((points.T @ (points * each[:, None])).double())
+        found.append((vectors / (values.clamp(min=0) / 2 + penalty).sqrt()).to(points))
     return torch.stack(found)
