@@ -3,9 +3,10 @@
     python -m benchmarks.accuracy.queries photos/ --draws 5
 
 A simulated person labels what a strategy asks about, ten images at a time, and the model of the
-labelling page is fitted anew. Scored on the data's test images by class means and by that model:
-the mean over the classes of their accuracies. ``--tail 50`` makes the largest of the classes
-50 times the smallest, in a new order in each draw.
+labelling page is fitted anew. Scored by class means and by that model: the mean over the classes of
+their accuracies. ``--tail 50`` makes the largest of the classes 50 times the smallest, in a new
+order in each draw. Validation rows, in no pool, are scored, by which strategies are chosen;
+``--test`` scores the test images, once all is fixed.
 """
 
 from __future__ import annotations
@@ -13,34 +14,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.accuracy.features import Material, material
 from numpy.typing import NDArray
+from torch import Tensor
 
-from lll.data import load_data
-from lll.label.model import fit
+from lll.label.model import pose, teach
 from lll.labels.select import STRATEGIES, Candidates
-from lll.learn.features import features_of_data
+from lll.methods.features.softmax import with_ones
 from lll.methods.features.space import Space, fit_space
-from lll.nets.frozen import frozen_encoder
 
 SHOWN = (10, 40, 100)
 BATCH = 10
-POOL = 15_000  # images that a draw is about
-
-Arrays = tuple[NDArray[np.float16], NDArray[np.int64]]
-
-
-def read(source: str, cache: Path | None) -> tuple[Arrays, Arrays, int]:
-    """Features and labels of the training images and of the test images, and the classes."""
-    encoder = frozen_encoder("efficientnet_lite2")
-    data = load_data(source, cache=cache, image_size=encoder.size)
-    found = features_of_data(data, encoder, views=0, cache=cache)
-    train, test = found["train"], found["test"]
-    return (train.base, data.train.labels), (test.base, data.test.labels), len(data.class_names)
+POOL = 8_000  # images that a draw is about
+LEARNER = "propagate"  # which the page's model is with few labels
+Scores = tuple[float, float]
 
 
 def pool(labels: NDArray[np.int64], ratio: float, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -73,64 +63,68 @@ def by_means(
     return known[(asked @ means.T).argmax(axis=1)]
 
 
-def of_both(space: Space, features: torch.Tensor) -> Space:
-    """The ``space`` with the points of more ``features`` after its own."""
-    return replace(space, points=torch.cat([space.points, space.transform(features)]))
-
-
-def draw(
-    name: str, train: Arrays, test: Arrays, classes: int, ratio: float, seed: int
-) -> list[tuple[float, float]]:
-    """Accuracies by class means and by the page's model at each of `SHOWN`."""
+def draw(names: Sequence[str], m: Material, ratio: float, seed: int) -> dict[str, list[Scores]]:
+    """For each strategy the accuracies by class means and by the page's model at `SHOWN`."""
     rng = np.random.default_rng([11, seed])
-    rows = pool(train[1], ratio, rng)
-    truth = train[1][rows]
-    features = torch.from_numpy(train[0][rows])
-    of_pool = fit_space(features, features[None])
-    both = of_both(of_pool, torch.from_numpy(test[0]))
-    points, asked = of_pool.points.numpy(), both.points[len(rows) :].numpy()
-    targets, probabilities = np.full(len(both.points), -1), None
-    out = []
+    rows = np.sort(pool(m.truth, ratio, rng))
+    space = fit_space(m.features[rows], m.prepared.seen(rows))
+    asked = space.transform(m.scored)
+    return {name: scores(name, space, m.truth[rows], asked, m.answers, seed) for name in names}
+
+
+def scores(
+    name: str,
+    space: Space,
+    truth: NDArray[np.int64],
+    asked: Tensor,
+    answers: NDArray[np.int64],
+    seed: int,
+) -> list[Scores]:
+    """One strategy on one pool, scored on ``asked`` points [m, k] whose classes are ``answers``."""
+    rng, points, classes = np.random.default_rng([12, seed]), space.points.numpy(), truth.max() + 1
+    targets, probabilities, out = np.full(len(truth), -1), None, []
     for labels in range(BATCH, SHOWN[-1] + 1, BATCH):
-        candidates = Candidates(points, targets[: len(rows)], probabilities)
-        picked = STRATEGIES[name](candidates, BATCH, rng)
+        picked = STRATEGIES[name](Candidates(points, targets, probabilities), BATCH, rng)
         targets[picked] = truth[picked]
         known = np.flatnonzero(targets >= 0)
         if len(np.unique(targets[known])) < 2:
-            told = np.tile(np.eye(classes)[targets[known][0]], (len(targets), 1))
+            told = np.full(len(answers), targets[known][0])
         else:
-            told = fit(both, targets, classes, seed).probabilities
-            probabilities = told[: len(rows)]
+            taught = teach(pose(space, targets, seed), LEARNER, 1.0)
+            probabilities = taught.says(space, classes)
+            told = taught.present[(with_ones(asked) @ taught.weights).argmax(dim=1)].numpy()
         if labels in SHOWN:
-            means = by_means(points[known], targets[known], asked)
-            answers = (means, told[len(rows) :].argmax(axis=1))
-            out.append(tuple(mean_accuracy(answer, test[1]) for answer in answers))
+            means = by_means(points[known], targets[known], asked.numpy())
+            out.append((mean_accuracy(means, answers), mean_accuracy(told, answers)))
     return out
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a line for each strategy as it is measured."""
+    """Print a line for each strategy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", help="data with labels, as of `lll train`")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--tail", type=float, default=1, help="largest class to smallest")
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
-    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--test", action="store_true", help="score the test images")
     args = parser.parse_args(arguments)
-    train, test, classes = read(args.source, args.cache)
+    torch.set_grad_enabled(False)
+    m = material(args.source, "efficientnet_lite2", args.test)
+    names = args.strategies.split(",")
+    draws = []
+    for seed in range(args.draws):
+        draws.append(draw(names, m, args.tail, seed))
+        sys.stderr.write(f"draw {seed}: {draws[-1]}\n")
     heads = "  ".join(f"{f'{n} labels':>26}" for n in SHOWN)
     sys.stdout.write(f"{'class means / model, %':24}{heads}\n")
-    for name in args.strategies.split(","):
-        scores = 100 * np.array(
-            [draw(name, train, test, classes, args.tail, seed) for seed in range(args.draws)]
-        )
-        spread = scores.std(axis=0, ddof=1) if args.draws > 1 else np.zeros_like(scores[0])
+    for name in names:
+        found = 100 * np.array([each[name] for each in draws])
+        spread = found.std(axis=0, ddof=1) if args.draws > 1 else np.zeros_like(found[0])
         cells = [
             " / ".join(f"{m:5.1f} ± {s:4.1f}" for m, s in zip(mean, sd, strict=True))
-            for mean, sd in zip(scores.mean(axis=0), spread, strict=True)
+            for mean, sd in zip(found.mean(axis=0), spread, strict=True)
         ]
         sys.stdout.write(f"{name:24}{'  '.join(f'{c:>26}' for c in cells)}\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

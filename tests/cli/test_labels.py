@@ -2,6 +2,7 @@
 
 import csv
 import json
+from urllib.parse import unquote
 
 import pyarrow.parquet
 import pytest
@@ -54,6 +55,18 @@ def test_labels_come_in_go_out_and_come_in_again(folder, tmp_path):
     labels("export", folder, "--out", tmp_path / "a.parquet")
     columns = pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pydict()
     assert dict(zip(columns["path"], columns["label"], strict=True)) == known
+    labels("export", folder, "--out", tmp_path / "a.json")
+    labels("export", folder, "--out", tmp_path / "tasks", "--format", "label-studio")
+    tasks = json.loads((tmp_path / "a.json").read_text())
+    assert tasks == json.loads((tmp_path / "tasks").read_text())
+    root = "/data/local-files/?d="
+    places = [unquote(task["data"]["image"].removeprefix(root)) for task in tasks]
+    results = [task["annotations"][0]["result"][0] for task in tasks]
+    assert [result["type"] for result in results] == ["choices"] * 3
+    given = [result["value"]["choices"] for result in results]
+    assert {place: name for place, [name] in zip(places, given, strict=True)} == known
+    wrong = in_process("labels", "export", folder, "--out", tmp_path / "b", "--format", "cvs")
+    one_line(wrong.err, "--format 'cvs': did you mean 'csv'?")
     labels("export", folder, "--out", tmp_path / "classes", "--link")
     names = {str(p.relative_to(tmp_path / "classes")) for p in (tmp_path / "classes").rglob("*.*")}
     assert names == {"heron/0.png", "heron/in__2.png", "gull/=1.png"}

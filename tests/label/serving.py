@@ -93,14 +93,20 @@ class Served:
         return json.loads(body)
 
     def csv(self):
-        return self.ask("GET", "/labels.csv")[1].decode().splitlines()
+        return self.ask("GET", "/export/csv")[1].decode().splitlines()
+
+    def summary(self):
+        """What the stream of events says first."""
+        with self.stream("/api/events") as lines:
+            first = next(line for line in lines if line.startswith("data: "))
+        return json.loads(first[6:])
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
 
-def start(folder: Path, cache: Path, *flags: str) -> Served:
+def start(folder: Path, cache: Path, *flags: str, **environment: str) -> Served:
     """The server of ``folder``, once it can be opened; AssertionError with what it said if not."""
     cache.mkdir(parents=True, exist_ok=True)
     said = cache / "said.txt"
@@ -109,7 +115,7 @@ def start(folder: Path, cache: Path, *flags: str) -> Served:
             [sys.executable, "-m", "lll", "label", str(folder), "--no-browser", *flags],
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=ENVIRONMENT | {"LLL_CACHE": str(cache)},
+            env=ENVIRONMENT | {"LLL_CACHE": str(cache)} | environment,
         )
     while "open http" not in said.read_text() and process.poll() is None:
         time.sleep(0.02)
@@ -127,9 +133,9 @@ def start(folder: Path, cache: Path, *flags: str) -> Served:
 
 
 @contextmanager
-def serving(folder: Path, cache: Path, *flags: str):
+def serving(folder: Path, cache: Path, *flags: str, **environment: str):
     """`start`, and the end of it."""
-    served = start(folder, cache, *flags)
+    served = start(folder, cache, *flags, **environment)
     try:
         yield served
     finally:

@@ -35,7 +35,7 @@ def served(tmp_path_factory):
         ({"Cookie": "=;;="}, 403),
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/api/rows", "/image/0/thumb", "/labels.csv", "/api/events"])
+@pytest.mark.parametrize("path", ["/", "/api/rows", "/image/0/thumb", "/export/csv", "/api/events"])
 def test_reads_from_elsewhere(served, path, changed, status):
     assert served.ask("GET", path, **changed)[0] == status
 
@@ -154,7 +154,7 @@ def test_slow_clients_hold_nobody_up(served):
 
 
 def test_what_every_answer_says(served):
-    for path in ("/", "/image/0/full", "/nothing", "/labels.csv"):
+    for path in ("/", "/image/0/full", "/nothing", "/export/csv"):
         headers = served.ask("GET", path)[2]
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in headers["Content-Security-Policy"]

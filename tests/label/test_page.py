@@ -1,12 +1,11 @@
 """The page in a real browser: by keys alone, on every screen, with hostile names."""
 
-import re
 import shutil
 import signal
 
 import pytest
-from tests.chromium import SWITCHES, missing_browser
-from tests.label.serving import link_images, serving, write_images
+from tests.chromium import missing_browser
+from tests.label.serving import serving, write_images
 
 from lll.labels.store import open_store
 
@@ -14,49 +13,6 @@ pytest.importorskip("playwright")
 pytestmark = pytest.mark.skipif(missing_browser() is not None, reason=str(missing_browser()))
 
 EVIL = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=list(SWITCHES)
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(chromium):
-    """Opens a page that fails the test if it logs an error or asks for anything from outside.
-
-    That the server cannot be reached any more, when a test is over, is no error.
-    """
-    trouble, contexts = [], []
-
-    def heard(message):
-        if message.type == "error" and "net::ERR_" not in message.text:
-            trouble.append(message.text)
-
-    def open_page(served, **how):
-        context = chromium.new_context(viewport={"width": 1100, "height": 800}, **how)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", heard)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        own = served.address.split("?")[0]
-        page.on("request", lambda r: None if r.url.startswith(own) else trouble.append(r.url))
-        page.goto(served.address)
-        page.wait_for_selector("figcaption")
-        assert "token" not in page.url
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not trouble
 
 
 def keys(page, *names):
@@ -141,9 +97,9 @@ def test_suggestions_grid_and_map_by_keys(tmp_path, opened):
         for at in range(4):
             served.act("label", [at], name=["red", "blue"][at % 2])
         page = opened(served)
-        page.wait_for_selector(".suggestion", timeout=60_000)
+        page.wait_for_selector(".suggestion", timeout=180_000)
         keys(page, "g")
-        page.wait_for_selector("#bar button.main:has-text('Accept all')", timeout=30_000)
+        page.wait_for_selector("#bar button.main:has-text('Accept all')", timeout=90_000)
         shown = page.locator("#group").input_value()
         many = page.locator(".tile").count()
         assert shown.startswith("guess/")
@@ -234,17 +190,51 @@ def test_answers_wait_for_a_server_that_is_away(tmp_path, opened):
         assert len(again.csv()) == 3
 
 
-@pytest.mark.slow
-def test_fifty_thousand_images(tmp_path, opened):
-    folder = link_images(tmp_path / "photos", 50_000)
-    with serving(folder, tmp_path / "cache") as served:
+def test_a_key_is_given_to_something_else(shared, opened):
+    page = opened(shared)
+    keys(page, "?")
+    page.wait_for_selector("dialog[open]")
+    page.fill("#key-u", "k")
+    keys(page, "Tab")
+    page.fill("#key-m", "K")  # taken
+    keys(page, "Tab")
+    page.wait_for_function("() => document.querySelector('#said').innerText.includes('taken')")
+    assert page.input_value("#key-m") == "M"
+    keys(page, "Escape")
+    assert page.locator(".answers kbd:text-is('K')").count() == 1
+    before, marked = caption(page), shared.summary()["marked"]
+    keys(page, "u")
+    page.wait_for_timeout(200)
+    assert (caption(page), shared.summary()["marked"]) == (before, marked)
+    keys(page, "k")
+    wait_for_other(page, before)
+    keys(page, "Control+z")
+    page.reload()
+    page.wait_for_selector(".answers kbd:text-is('K')")
+
+
+def test_any_batch_is_undone_from_the_history(tmp_path, opened):
+    with serving(write_images(tmp_path / "photos", 6), tmp_path / "cache") as served:
+        for at, name in enumerate(["red", "blue", "red"]):
+            served.act("label", [at], name=name)
         page = opened(served)
-        page.set_viewport_size({"width": 2560, "height": 1400})
-        served.act("label", range(2000), name="a")
-        keys(page, "Escape", "g")
-        page.wait_for_selector(".tile")
-        for _ in range(5):
-            keys(page, "PageDown", "End", "Home")
-            page.wait_for_timeout(100)
-            assert 10 < page.locator("img").count() <= 200
-        assert re.match("2,000 of 50,000", page.locator("#status").inner_text())
+        show(page, "progress")
+        page.click("button[aria-label*=\"label 'blue'\"]")
+        page.wait_for_selector("tr.undone button:text-is('Redo')")
+        assert [row.split(",")[1] for row in served.csv()[1:]] == ["red", "red"]
+        page.click("tr.undone button")
+        page.wait_for_selector("tr.undone", state="detached")
+        assert len(served.csv()) == 4
+
+
+def test_a_new_photo_is_asked_about_without_a_restart(tmp_path, opened):
+    folder = write_images(tmp_path / "photos", 2)
+    with serving(folder, tmp_path / "cache") as served:
+        served.act("label", [0, 1], name="red")
+        page = opened(served, wait="main p")
+        shutil.copy(folder / "00000.png", folder / "later.png")
+        show(page, "progress")
+        page.click("text=Look for new photos")
+        page.wait_for_selector("text=2 of 3 images labelled")
+        show(page, "ask")
+        page.wait_for_selector("figcaption:text-is('later.png')")

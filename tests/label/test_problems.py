@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from lll.label.model import fit
+from lll.label.model import FEW, curve_of, judge, pose, teach
 from lll.label.twins import CLOSE, twins
+from lll.methods import auto
+from lll.methods.features.fitted import best_scale
 from lll.methods.features.space import fit_space
 
 CLASSES = 4
+
+
+def never():
+    return False
 
 
 def mixture(each, seed, spread=1.0):
@@ -29,30 +35,48 @@ def test_wrong_labels_are_among_the_first_that_are_doubted(seed):
     wrong = rng.choice(len(truth), len(truth) // 20, replace=False)
     targets = truth.copy()
     targets[wrong] = (targets[wrong] + rng.integers(1, CLASSES, len(wrong))) % CLASSES
-    found = fit(fit_space(features, features[None]), targets, CLASSES, 0).doubtful
+    found = judge(pose(fit_space(features, features[None]), targets, 0), never).doubtful
     first = found[: len(truth) // 10]
     assert len(set(first) & set(wrong)) >= 0.8 * len(wrong)
 
 
-def test_probabilities_are_of_the_classes_with_a_label():
+@pytest.mark.parametrize("learner", ["propagate", "logistic"])
+def test_probabilities_are_of_the_classes_with_a_label(learner):
     features, truth = mixture(20, 0)
     targets = np.where((truth < 2) & (np.arange(len(truth)) < 40), truth, -1)
-    found = fit(fit_space(features, features[None]), targets, 5, 0)
-    assert found.probabilities.shape == (len(truth), 5)
-    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
-    assert not found.probabilities[:, 2:].any()
-    assert (found.probabilities.argmax(axis=1)[truth < 2] == truth[truth < 2]).all()
+    space = fit_space(features, features[None])
+    found = teach(pose(space, targets, 0), learner, 1.0).says(space, 5)
+    assert found.shape == (len(truth), 5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    assert not found[:, 2:].any()
+    assert (found.argmax(axis=1)[truth < 2] == truth[truth < 2]).all()
+
+
+def test_the_judgement_is_that_of_auto():
+    features, truth = mixture(60, 2, spread=4)
+    space = fit_space(features, features[None])
+    problem = pose(space, np.where(np.arange(len(truth)) < 60, truth, -1), 0)
+    expected = auto.answer(problem)
+    found = judge(problem, never)
+    assert found.taught.learner == expected.notes["taken"]
+    assert found.taught.scale == best_scale(expected.held, expected.truth)
+    torch.testing.assert_close(found.taught.weights, expected.weights)
+    assert judge(problem, lambda: True) is None
 
 
 def test_more_labels_help_where_there_are_few_and_not_where_there_are_many():
     features, truth = mixture(300, 1, spread=6)
     space = fit_space(features, features[None])
-    few = np.where(np.arange(len(truth)) < 40, truth, -1)
-    gain, error = fit(space, few, CLASSES, 0).gain
-    enough, small = fit(space, truth, CLASSES, 0).gain
-    assert gain > error
-    assert enough < 2 * small + 0.01
-    assert fit(space, np.where(np.arange(len(truth)) < 39, truth, -1), CLASSES, 0).gain is None
+
+    def curve(labels):
+        targets = np.where(np.arange(len(truth)) < labels, truth, -1)
+        return curve_of(pose(space, targets, 0), "logistic", never)
+
+    few, enough = curve(FEW), curve(len(truth))
+    assert few.limited_by == "labels"
+    assert enough.limited_by == "model"
+    assert few.gain > enough.gain
+    assert curve(FEW - 1) is None
 
 
 def test_twins_are_found_as_by_comparing_all():

@@ -11,7 +11,7 @@ from lll.errors import UserError
 from lll.label.acts import Act
 from lll.label.gallery import open_gallery
 from lll.label.guess import Guess
-from lll.label.moved import follow
+from lll.label.moved import Followed, follow
 from lll.label.session import AUDIT_EVERY, Session
 from lll.label.shown import rows as rows_of
 from lll.label.shown import summary
@@ -35,7 +35,7 @@ def guess(session, ids=(0, 1), share=0.8):
     n = len(session.gallery)
     first = np.where(np.arange(n) % 2, 1 - share, share)
     shares = np.stack([first, 1 - first], axis=1).astype(np.float32)
-    session.guess = Guess("m", 2, ids, shares, np.ones(n, dtype=bool))
+    session.guess = Guess("m", "logistic", 2, ids, shares, np.ones(n, dtype=bool))
 
 
 def last(session):
@@ -130,8 +130,8 @@ def test_a_file_that_was_moved_keeps_its_label(session):
     (folder / "00003.png").rename(folder / "sub" / "other.png")
     (folder / "00004.png").unlink()
     gallery = open_gallery(folder)
-    assert follow(gallery, session.store) == 1
-    assert follow(gallery, session.store) == 0
+    assert follow(gallery, session.store) == Followed(moved=1)
+    assert follow(gallery, session.store) == Followed()
     after = Session(gallery, session.store)
     labelled = np.flatnonzero(after.targets() >= 0).tolist()
     assert labelled == [gallery.at["sub/other.png"]]

@@ -12,12 +12,6 @@ from tests.photos import KINDS, draw_photo
 from lll import load_run
 
 
-def told(served):
-    """The summary that the stream of events sends first."""
-    with served.stream("/api/events") as lines:
-        return json.loads(next(line for line in lines if line.startswith("data: "))[6:])
-
-
 @pytest.mark.slow
 def test_a_run_beside_the_page(tmp_path):
     folder, kinds = tmp_path / "photos", [*KINDS]
@@ -27,14 +21,14 @@ def test_a_run_beside_the_page(tmp_path):
     with serving(folder, tmp_path / "cache") as served:
         for i in range(16):
             served.act("label", [i], name=kinds[i % 4])
-        table = pyarrow.parquet.read_table(io.BytesIO(served.ask("GET", "/labels.parquet")[1]))
+        table = pyarrow.parquet.read_table(io.BytesIO(served.ask("GET", "/export/parquet")[1]))
         assert table.column("label").to_pylist() == [kinds[i % 4] for i in range(16)]
         assert json.loads(served.ask("POST", "/api/train", {})[1]) == {"begun": True}
         assert json.loads(served.ask("POST", "/api/train", {})[1]) == {"begun": False}
         served.act("label", [16], name="ball")  # meanwhile
-        while not told(served)["training"].startswith("next: "):
+        while not served.summary()["training"].startswith("next: "):
             time.sleep(0.5)
-        assert told(served)["labelled"] == 17
+        assert served.summary()["labelled"] == 17
     (run,) = (folder / ".lll" / "runs").iterdir()
     found = load_run(run)
     assert found.finished

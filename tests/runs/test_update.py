@@ -14,6 +14,7 @@ from lll.labels.store import Event, open_store
 from lll.runs.assess import evaluate
 from lll.runs.predict import load_learner, predict_files
 from lll.runs.resume import resume
+from lll.runs.train import data_of
 from lll.runs.update import compared, update
 
 
@@ -110,6 +111,39 @@ def test_a_kill_after_the_record_leaves_a_run_that_goes_on(tmp_path, monkeypatch
     assert done.finished and len(done.data.class_names) == 4
     monkeypatch.undo()
     assert not update(run.path, data=grown())[1]
+
+
+def test_a_photo_overwritten_under_its_name_is_learned_anew(tmp_path):
+    folder, cache = flat(tmp_path / "photos"), tmp_path / "cache"
+    say(folder, {"0.png": "cat", "1.png": "cat", "3.png": "dog", "5.png": "dog"})
+    config = tiny_config(
+        data=str(folder), classes="all", labels=1, validation_share=0, epochs=1, batch_size=4
+    )
+    run = train(config, tmp_path / "run", cache=cache)
+    assert not update(run.path, cache=cache)[1]
+    paint(folder / "0.png", (200, 1, 90))  # labelled
+    paint(folder / "2.png", (1, 200, 90))  # not
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes())  # the same again
+    run, news = update(run.path, cache=cache)
+    assert str(news) == "2 photos overwritten, 1 label taken away"
+    assert run.finished
+    assert not update(run.path, cache=cache)[1]
+    assert evaluate(run)["images"]["train"] == 3  # those with a label
+    paint(folder / "2.png", (9, 9, 90))
+    assert str(compared(run, data_of(run.config, cache=cache))[1]) == "1 photo overwritten"
+
+
+def test_runs_that_record_no_pixels_are_still_updated(tmp_path):
+    data = tiny_data()
+    run = run_of(tmp_path, data)
+    path = run.path / "images.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("".join(line.rsplit(",", 1)[0] + "\n" for line in lines))
+    labels = data.train.labels.copy()
+    labels[0] = -1
+    other = replace(data, train=replace(data.train, labels=labels))
+    run, news = update(run.path, data=other, epochs=1)
+    assert str(news) == "1 label taken away"
 
 
 def test_a_folder_that_grows_disowns_no_run_and_is_taken_in(tmp_path):

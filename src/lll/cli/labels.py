@@ -41,22 +41,29 @@ def import_(
 
 def export(
     folder: Folder,
-    out: Annotated[
-        Path, typer.Option(help="A .csv or .parquet file, or a new folder of class folders.")
-    ],
+    out: Annotated[Path, typer.Option(help="A file, or a new folder of class folders.")],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv, parquet, label-studio (JSON) or folders (as the name of OUT ends).",
+        ),
+    ] = None,
     link: Annotated[
         bool, typer.Option("--link", help="Hard links in the class folders instead of copies.")
     ] = False,
 ) -> None:
     """Write the labels: path, class, who gave it and when."""
-    from lll.data.exchange import as_csv, as_folders, as_parquet, labels_of_folder
+    from lll.data.exchange import FOLDERS, FORMATS, as_folders, format_of, labels_of_folder
     from lll.runs.files import check_target, write_whole
 
-    kinds = {".csv": as_csv, ".parquet": as_parquet}
-    if out.suffix in kinds:
+    form = form or format_of(out)
+    if form not in (*FORMATS, FOLDERS):
+        raise UserError(f"--format {form!r}: {nearest(form, (*FORMATS, FOLDERS))}")
+    if form in FORMATS:
         check_target(out)
         rows = labels_of_folder(folder)
-        write_whole(out, kinds[out.suffix](rows))
+        write_whole(out, FORMATS[form][1](rows))
     else:
         rows = labels_of_folder(folder)
         as_folders(rows, folder, out, link=link)
@@ -138,13 +145,15 @@ def redo(folder: Folder, batch: Batch = None) -> None:
 
 
 def _reverse(folder: Path, batch: str | None, op: str) -> None:
+    from lll.labels.store import told
+
     with _store(folder) as store:
         which = None if batch is None else _batch(store, batch)
         event = getattr(store, op)(which)
         about = next(e for e in store.history() if e.batch == event.undone)
         state = store.state()
     images = f", {count(len(event.images), 'image')}" if event.images else ""
-    say(f"{op}: {_what(about, state)}{images} (batch {event.undone[:SHORT]})")
+    say(f"{op}: {told(about, state)}{images} (batch {event.undone[:SHORT]})")
 
 
 @contextmanager
@@ -206,31 +215,10 @@ def _line(event: Event, state: State) -> str:
     """Batch, when, who, what and which images."""
     from datetime import datetime
 
+    from lll.labels.store import told
+
     when = datetime.fromtimestamp(event.time).strftime("%Y-%m-%d %H:%M")
     who = event.actor if event.origin == "person" else event.origin
     images = f": {listed(event.images, 2)}" if event.images else ""
     mark = " (undone)" if event.batch in state.undone else ""
-    return f"{event.batch[:SHORT]}  {when}  {who}  {_what(event, state)}{images}{mark}"
-
-
-def _what(event: Event, state: State) -> str:
-    """What an event did, with the classes by the names they have now."""
-
-    def named(class_id: int | None) -> str:
-        known = state.classes.get(-1 if class_id is None else class_id)
-        return repr(known.name) if known else f"class {class_id}"
-
-    by_op = {
-        "label": lambda: f"label {named(event.class_id)}",
-        "not": lambda: f"not {named(event.class_id)}",
-        "class": lambda: f"new class {event.name!r}",
-        "rename": lambda: f"call class {event.class_id} {event.name!r}",
-        "merge": lambda: f"merge {named(event.class_id)} into {named(event.into)}",
-        "split": lambda: f"split {named(event.class_id)}: {event.name!r}",
-        "propose": lambda: f"propose {event.name!r}",
-        "name": lambda: f"proposal {event.proposal} is {event.name!r}",
-        "reject": lambda: f"reject proposal {event.proposal}",
-        "undo": lambda: f"undo {event.undone[:SHORT]}",
-        "redo": lambda: f"redo {event.undone[:SHORT]}",
-    }
-    return by_op.get(event.op, lambda: event.op)()
+    return f"{event.batch[:SHORT]}  {when}  {who}  {told(event, state)}{images}{mark}"

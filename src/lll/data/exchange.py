@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from lll.data.budgets import MAX_TABLE_BYTES
 from lll.data.files import make_files
@@ -126,13 +129,56 @@ def as_parquet(rows: Sequence[Row]) -> bytes:
     return out.getvalue()
 
 
+def as_label_studio(rows: Sequence[Row]) -> bytes:
+    """``rows`` as tasks of Label Studio with their annotations, a JSON list.
+
+    For a project with an ``Image`` called ``image`` of ``$image`` and ``Choices`` called
+    ``choice``, on a machine whose root of local files is the folder.
+    """
+    return (json.dumps([_task(row) for row in rows], indent=1) + "\n").encode()
+
+
+def _task(row: Row) -> dict[str, Any]:
+    path = quote(row.path, errors="surrogatepass")
+    result = {
+        "from_name": "choice",
+        "to_name": "image",
+        "type": "choices",
+        "value": {"choices": [row.label]},
+    }
+    return {
+        "data": {"image": f"/data/local-files/?d={path}"},
+        "annotations": [{"result": [result], "created_at": row.time}],
+        "meta": {"path": row.path, "origin": row.origin},
+    }
+
+
+Writer = Callable[[Sequence[Row]], bytes]
+FORMATS: Mapping[str, tuple[str, Writer]] = {
+    "csv": (".csv", as_csv),
+    "parquet": (".parquet", as_parquet),
+    "label-studio": (".json", as_label_studio),
+}
+"""The formats of one file, by name: how it is called and what makes it."""
+FOLDERS = "folders"
+
+
+def format_of(out: Path) -> str:
+    """The format that the name of ``out`` means; class `FOLDERS` where it means no other."""
+    found = [name for name, (suffix, _) in FORMATS.items() if out.suffix.lower() == suffix]
+    return found[0] if found else FOLDERS
+
+
 def as_folders(rows: Sequence[Row], folder: Path, out: Path, *, link: bool) -> None:
     """A copy of each image, or a hard link, in a folder of ``out`` called as its class.
 
-    Raises UserError for a folder ``out`` that is not empty, and where a file cannot be written.
+    Raises UserError for a folder ``out`` that is not empty or lies in ``folder``, and where a
+    file cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already: choose another folder")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{out}: lies in {folder}, where copies are new photos: choose another")
     put = os.link if link else shutil.copy2
     for row in rows:
         target = out / _file_name(row.label) / row.path.replace("/", "__")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +29,8 @@ class Act(BaseModel):
     """One act of a person; see `lll.labels.store.Event` for what an ``op`` needs.
 
     ``images`` are numbers. A label is of the class ``class_id``, or of the one called ``name``,
-    which is made if it is not there. ``asked`` says that it answers the question about its image.
+    which is made if it is not there. An undo or redo is of ``batch``, or of the last one.
+    ``asked`` says that it answers the question about its image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -41,13 +42,26 @@ class Act(BaseModel):
     into: int | None = Field(None, ge=0, lt=2**15)
     proposal: int | None = Field(None, ge=0, lt=2**31)
     name: str = Field("", max_length=200)
+    batch: str = Field("", max_length=100)
     asked: bool = False
 
 
-def read_act(body: bytes) -> Act:
-    """The act in the JSON ``body``; UserError if it is none."""
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+class Folders(BaseModel):
+    """Where to put the labelled images in class folders, beside the folder; links or copies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    out: str = Field(min_length=1, max_length=1000)
+    link: bool = False
+
+
+def read(kind: type[Asked], body: bytes) -> Asked:
+    """What the JSON ``body`` asks for; UserError if it is none of that ``kind``."""
     try:
-        return Act.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,12 +17,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from lll.data.decoding import UnreadableError
-from lll.data.exchange import as_csv, as_parquet, labels_of_folder
+from lll.data.exchange import FORMATS, as_folders, labels_of_folder
 from lll.errors import UserError
-from lll.label.acts import read_act
+from lll.label.acts import Act, Folders, read
 from lll.label.gallery import SIDES
+from lll.label.rescan import Watcher
 from lll.label.session import SUGGESTIONS, Question, Session
-from lll.label.shown import rows, summary
+from lll.label.shown import history, rows, summary
 from lll.label.training import Training
 from lll.label.worker import Worker
 
@@ -31,8 +33,24 @@ STATIC = {
     "icon.svg": "image/svg+xml",
     **{
         f"{name}.js": "text/javascript; charset=utf-8"
-        for name in ("main", "server", "ask", "tiles", "grid", "map", "classes", "progress", "dom")
+        for name in (
+            "main",
+            "server",
+            "ask",
+            "tiles",
+            "grid",
+            "map",
+            "classes",
+            "progress",
+            "dom",
+            "keys",
+        )
     },
+}
+MEDIA = {
+    ".csv": "text/csv; charset=utf-8",
+    ".parquet": "application/vnd.apache.parquet",
+    ".json": "application/json",
 }
 POLL_S = 0.15  # between looks at what is new
 PING_S = 15.0
@@ -42,8 +60,11 @@ FULL = 507  # nothing was written, and the page keeps the answer and tries again
 class Page:
     """The answers to the page's requests, about one session."""
 
-    def __init__(self, session: Session, worker: Worker, training: Training) -> None:
+    def __init__(
+        self, session: Session, worker: Worker, training: Training, watcher: Watcher
+    ) -> None:
         self._session, self._worker, self._training = session, worker, training
+        self._watcher = watcher
         self.closing = False
 
     def routes(self) -> list[Route]:
@@ -62,8 +83,10 @@ class Page:
             Route("/api/act", self.act, methods=["POST"]),
             Route("/api/discover", self.discover, methods=["POST"]),
             Route("/api/train", self.train, methods=["POST"]),
-            Route("/labels.csv", self.csv),
-            Route("/labels.parquet", self.parquet),
+            Route("/api/rescan", self.rescan, methods=["POST"]),
+            Route("/api/history", self.history),
+            Route("/api/folders", self.folders, methods=["POST"]),
+            Route("/export/{form}", self.export),
         ]
 
     def static(self, request: Request) -> Response:
@@ -174,30 +197,46 @@ class Page:
         """Begin a run of `lll train` on the folder."""
         return JSONResponse({"begun": self._training.begin()})
 
+    def rescan(self, request: Request) -> Response:
+        """Look through the folder now."""
+        self._watcher.look()
+        return JSONResponse({})
+
     async def act(self, request: Request) -> Response:
         """Do what a person did."""
         body = await request.body()
-        return await run_in_threadpool(_answered, lambda: self._session.act(read_act(body)))
+        return await run_in_threadpool(_answered, lambda: self._session.act(read(Act, body)))
 
-    def csv(self, request: Request) -> Response:
-        """Every label as a CSV, as `lll labels export` writes it."""
-        content = as_csv(labels_of_folder(self._session.gallery.folder))
-        return _file("labels.csv", content, "text/csv; charset=utf-8")
+    def history(self, request: Request) -> Response:
+        """See `lll.label.shown.history`."""
+        return JSONResponse(history(self._session))
 
-    def parquet(self, request: Request) -> Response:
-        """The same as a Parquet file."""
-        content = as_parquet(labels_of_folder(self._session.gallery.folder))
-        return _file("labels.parquet", content, "application/vnd.apache.parquet")
+    def export(self, request: Request) -> Response:
+        """Every label as a file, as `lll labels export` writes it."""
+        form = request.path_params["form"]
+        if form not in FORMATS:
+            return PlainTextResponse("not found", 404)
+        suffix, made = FORMATS[form]
+        content = made(labels_of_folder(self._session.gallery.folder))
+        attach = {"Content-Disposition": f'attachment; filename="labels{suffix}"'}
+        return Response(content, media_type=MEDIA[suffix], headers=attach)
+
+    async def folders(self, request: Request) -> Response:
+        """Copies of the labelled images, or links, in a new folder of class folders."""
+        body = await request.body()
+        return await run_in_threadpool(_answered, lambda: self._sort(read(Folders, body)))
+
+    def _sort(self, wanted: Folders) -> dict[str, Any]:
+        folder = self._session.gallery.folder
+        rows = labels_of_folder(folder)
+        out = folder.resolve().parent / Path(wanted.out).expanduser()
+        as_folders(rows, folder, out, link=wanted.link)
+        return {"out": str(out), "images": len(rows)}
 
 
 def make_app(page: Page) -> Starlette:
     """The application, without its guard."""
     return Starlette(routes=page.routes())
-
-
-def _file(name: str, content: bytes, kind: str) -> Response:
-    attach = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(content, media_type=kind, headers=attach)
 
 
 def _binary(content: bytes) -> Response:

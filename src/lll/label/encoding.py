@@ -27,8 +27,10 @@ Encoded = tuple[Rows, NDArray[np.float16], dict[int, str]]
 """Numbers of images [m], their features [m, d], and of others why they cannot be read."""
 
 
-def encoded(gallery: Gallery, cache: Path | None, seed: int = 0) -> Iterator[Encoded]:
-    """The features of all images: first those that are kept, then the others in random order.
+def encoded(
+    gallery: Gallery, wanted: NDArray[np.bool_], cache: Path | None, seed: int = 0
+) -> Iterator[Encoded]:
+    """Features of the ``wanted`` images [n]: those that are kept, then others in random order.
 
     They are kept by the state of the file too, so that the next start decodes nothing.
     """
@@ -36,10 +38,10 @@ def encoded(gallery: Gallery, cache: Path | None, seed: int = 0) -> Iterator[Enc
     store = FeatureStore(_folder(encoder, cache), encoder.width)
     keys = [photo.stamp for photo in gallery.photos]
     found = store.find(keys)
-    kept = np.flatnonzero(found >= 0)
+    kept = np.flatnonzero(wanted & (found >= 0))
     if len(kept):
         yield kept, store.read(found[kept]), {}
-    missing = numpy_generator(seed, "encoding").permutation(np.flatnonzero(found < 0))
+    missing = numpy_generator(seed, "encoding").permutation(np.flatnonzero(wanted & (found < 0)))
     for start in range(0, len(missing), CHUNK):
         rows, features, broken = _encode(gallery, missing[start : start + CHUNK], encoder, cache)
         if len(rows):

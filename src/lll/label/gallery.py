@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,21 +26,35 @@ QUALITY = 88
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file: its ``path`` in the folder as text, its ``place`` on the disk, its state."""
+    """An image file: its ``path`` in the folder as text, its ``place`` on the disk, its state.
+
+    ``stamp`` is another as soon as the file is written to; ``size`` is in bytes, ``changed`` when
+    the file was written to, in seconds since 1970. One that is ``gone`` keeps its number.
+    """
 
     path: str
     place: Path
     read: Reader
     stamp: bytes
+    size: int = 0
+    changed: float = 0.0
+    gone: bool = False
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The images of ``folder``; image i is ``photos[i]``, and ``at`` finds i by path."""
+    """The images of ``folder``; image i is ``photos[i]``, and ``at`` finds i by path.
+
+    Those that are gone are not found.
+    """
 
     folder: Path
     photos: tuple[Photo, ...]
-    at: Mapping[str, int]
+
+    @cached_property
+    def at(self) -> Mapping[str, int]:
+        """The numbers of the images by path."""
+        return {photo.path: i for i, photo in enumerate(self.photos) if not photo.gone}
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -57,11 +72,28 @@ def open_gallery(folder: Path) -> Gallery:
     """The images below ``folder``, by path; none is opened. UserError if there is none."""
     if not folder.is_dir():
         raise UserError(f"{folder}: is not a folder: name the folder that holds the images")
-    photos = [photo for entry in walk(folder) if (photo := _photo(entry))]
+    photos = _photos(folder)
     if not photos:
         raise UserError(f"{folder}: there is no image file in it")
-    at = {photo.path: number for number, photo in enumerate(photos)}
-    return Gallery(folder, tuple(photos), at)
+    return Gallery(folder, tuple(photos))
+
+
+def looked_through(gallery: Gallery) -> Gallery:
+    """``gallery`` as its folder is now: numbers stay, new images follow; itself if nothing is new.
+
+    UserError where the folder cannot be read.
+    """
+    now = {photo.path: photo for photo in _photos(gallery.folder)}
+    gone = {p.path: replace(p, gone=True, stamp=b"") for p in gallery.photos if p.path not in now}
+    same = [gone.get(p.path) or now.pop(p.path) for p in gallery.photos]
+    photos = (*same, *now.values())
+    if [photo.stamp for photo in photos] == [photo.stamp for photo in gallery.photos]:
+        return gallery
+    return Gallery(gallery.folder, photos)
+
+
+def _photos(folder: Path) -> list[Photo]:
+    return [photo for entry in walk(folder) if (photo := _photo(entry))]
 
 
 def _photo(entry: Entry) -> Photo | None:
@@ -70,9 +102,17 @@ def _photo(entry: Entry) -> Photo | None:
     reader, _ = image_reader(entry)
     if reader is None:
         return None
-    known = identity(entry.status) if entry.status else ()
+    assert entry.status is not None  # as of all that is on the disk
+    known = identity(entry.status)
     stamp = hashlib.blake2b(f"{entry.place}\0{known}".encode(errors="surrogateescape"))
-    return Photo(entry.path, Path(entry.place), reader, stamp.digest()[:16])
+    return Photo(
+        entry.path,
+        Path(entry.place),
+        reader,
+        stamp.digest()[:16],
+        entry.status.st_size,
+        entry.status.st_ctime,
+    )
 
 
 def _jpeg(side: int) -> Callable[[Image.Image], bytes]:

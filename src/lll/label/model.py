@@ -1,7 +1,8 @@
-"""The model behind the page: logistic regression on features, fitted after each answer."""
+"""The model behind the page: what `lll train` would fit, in pieces that leave room for answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,34 +12,56 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lll.errors import UserError
-from lll.methods import logistic
+from lll.methods import auto, logistic, propagate
 from lll.methods.features.fitted import Answer, best_scale
 from lll.methods.features.problem import Problem
-from lll.methods.features.softmax import fit_softmax, with_ones
+from lll.methods.features.softmax import with_ones
 from lll.methods.features.space import Space
+from lll.metrics.curve import SHARES, Curve, learning_curve
 
 FEW = 40  # labels, below which nothing is said of what more of them would bring
 DOUBTED = 10  # one label in so many is listed as doubtful at most
 
+Stale = Callable[[], bool]
+"""Whether there is something newer to do; it is asked between pieces of work of about a second."""
+
 
 @dataclass(frozen=True)
-class Fit:
-    """What the model says of the n points of a space.
+class Taught:
+    """A linear classifier ``weights`` [k1, c] of the classes ``present`` [c], by ``learner``.
 
-    ``probabilities`` [n, classes]; 0 for a class without a label. ``doubtful`` are the labelled
-    rows that a model without them says are of another class, the least likely label first, and at
-    most one in ten: what the page asks about is hard, and the model is no judge of all of it.
-    ``gain`` is how much larger the share of held-out labels is that it gets right than with half of
-    the labels, and the standard error of that; None below `FEW` labels.
+    ``scale`` is one over its temperature.
     """
 
-    probabilities: Float[np.ndarray, "n c"]
+    learner: str
+    weights: Float[Tensor, "k1 c"]
+    present: Int[Tensor, " c"]
+    scale: float
+
+    def says(self, space: Space, classes: int) -> Float[np.ndarray, "n classes"]:
+        """Probabilities of the points of ``space``; 0 for a class without a label."""
+        out = torch.zeros(len(space.points), classes)
+        logits = with_ones(space.points) @ self.weights
+        out[:, self.present] = torch.softmax(self.scale * logits, dim=1)
+        found: NDArray[np.float32] = out.numpy()
+        return found
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The better learner by labels held out, calibrated on them, and what they say of labels.
+
+    ``doubtful`` are the labelled rows that a model without them says are of another class, the
+    least likely label first, and at most one in ten: what the page asks about is hard, and the
+    model is no judge of all of it.
+    """
+
+    taught: Taught
     doubtful: NDArray[np.intp]
-    gain: tuple[float, float] | None
 
 
-def fit(space: Space, targets: Int[np.ndarray, " n"], classes: int, seed: int) -> Fit:
-    """The model of class indices ``targets``, -1 without a label; calibrated on labels held out.
+def pose(space: Space, targets: Int[np.ndarray, " n"], seed: int) -> Problem:
+    """The problem of class indices ``targets``, -1 without a label.
 
     UserError where fewer than two classes have a label.
     """
@@ -46,12 +69,37 @@ def fit(space: Space, targets: Int[np.ndarray, " n"], classes: int, seed: int) -
     present, labels = torch.unique(torch.from_numpy(targets)[rows], return_inverse=True)
     if len(present) < 2:
         raise UserError("a model needs labels of two classes at least: label some more")
-    problem = Problem(space, rows, labels, present, seed)
-    answer = logistic.answer(problem)
+    return Problem(space, rows, labels, present, seed)
+
+
+def teach(problem: Problem, learner: str, scale: float) -> Taught:
+    """The classifier that all labels teach, in about a second.
+
+    ``scale`` is that of `propagate`, which has none of its own without labels held out.
+    """
+    if learner == "propagate":
+        weights, _ = propagate.taught(problem)
+        return Taught(learner, weights, problem.present, scale)
+    return _calibrated(learner, problem, logistic.answer(problem))
+
+
+def judge(problem: Problem, stale: Stale) -> Judgement | None:
+    """`lll.methods.auto` in steps; None once it is ``stale``."""
+    weights, prior = propagate.taught(problem)
+    held = [torch.zeros(0, len(problem.present))]
+    for part in propagate.held_out(problem):
+        held.append(part)
+        if stale():
+            return None
+    truth = torch.cat([problem.labels[:0], *(problem.labels[fold] for fold in problem.folds())])
+    taken = auto.taken(problem, Answer(weights, torch.cat(held), truth, prior))
+    learner = str(taken.notes["taken"])
+    return Judgement(_calibrated(learner, problem, taken), _doubtful(problem, taken).numpy())
+
+
+def _calibrated(learner: str, problem: Problem, answer: Answer) -> Taught:
     scale = best_scale(answer.held, answer.truth)
-    out = torch.zeros(len(space.points), classes)
-    out[:, present] = torch.softmax(scale * (with_ones(space.points) @ answer.weights), dim=1)
-    return Fit(out.numpy(), _doubtful(problem, answer).numpy(), _gain(problem))
+    return Taught(learner, answer.weights, problem.present, scale)
 
 
 def _doubtful(problem: Problem, answer: Answer) -> Tensor:
@@ -62,25 +110,35 @@ def _doubtful(problem: Problem, answer: Answer) -> Tensor:
     return held[doubted[of_label[doubted].argsort()]][: len(problem.rows) // DOUBTED]
 
 
-def _gain(problem: Problem) -> tuple[float, float] | None:
-    """Of each held-out label whether it is right with all the others, less with half of them."""
+def curve_of(problem: Problem, learner: str, stale: Stale) -> Curve | None:
+    """The learning curve of ``learner`` on labels held out; None below `FEW`, or once ``stale``."""
     if len(problem.rows) < FEW:
         return None
-    generator = torch.Generator().manual_seed(problem.seed)
-    gains = []
+    right = []
     for held in problem.folds():
-        others = problem.without(held)
-        half = torch.rand(len(others.rows), generator=generator) < 0.5
-        right = [_right(each, problem, held) for each in (others, others.without(half))]
-        gains.append(right[0] - right[1])
-    gain = torch.cat(gains)
-    return float(gain.mean()), float(gain.std() / len(gain) ** 0.5)
+        order = torch.randperm(
+            int((~held).sum()), generator=torch.Generator().manual_seed(problem.seed)
+        )
+        told = []
+        for share in SHARES:
+            told.append(_right(problem, held, order[int(share * len(order)) :], learner))
+            if stale():
+                return None
+        right.append(torch.stack(told))
+    return learning_curve(torch.cat(right, dim=1).numpy(), problem.seed)
 
 
-def _right(taught: Problem, problem: Problem, held: Tensor) -> Tensor:
-    """1 where the model of ``taught`` gets a ``held`` label right, else 0."""
-    points = with_ones(taught.space.points[taught.rows])
-    penalty = torch.tensor([logistic.PENALTIES[logistic.USUAL]]) / taught.counts.mean()
-    weights = fit_softmax(points, taught.one_hot[None], penalty)[0]
-    said = with_ones(problem.space.points[problem.rows[held]]) @ weights
-    return (said.argmax(dim=1) == problem.labels[held]).float()
+def _right(problem: Problem, held: Tensor, left_out: Tensor, learner: str) -> Tensor:
+    """Of the ``held`` labels those that a model gets right without them and the ``left_out``.
+
+    ``left_out`` counts the labels that are not held; a class of which none is left is not known.
+    """
+    gone = held.clone()
+    gone[torch.nonzero(~held)[:, 0][left_out]] = True
+    targets = np.full(len(problem.space.points), -1)
+    targets[problem.rows[~gone].numpy()] = problem.present[problem.labels[~gone]].numpy()
+    if len(np.unique(targets[targets >= 0])) < 2:
+        return torch.zeros(int(held.sum()), dtype=torch.bool)
+    taught = teach(pose(problem.space, targets, problem.seed), learner, 1.0)
+    said = (with_ones(problem.space.points[problem.rows[held]]) @ taught.weights).argmax(dim=1)
+    return taught.present[said] == problem.present[problem.labels[held]]

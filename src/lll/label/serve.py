@@ -15,7 +15,7 @@ from lll.errors import UserError
 from lll.label.app import Page, make_app
 from lll.label.gallery import open_gallery
 from lll.label.guard import HOST, Guard
-from lll.label.moved import follow
+from lll.label.rescan import Watcher
 from lll.label.session import Session
 from lll.label.training import Training
 from lll.label.worker import Worker
@@ -34,11 +34,11 @@ def serve(folder: Path, port: int | None, cache: Path | None, told: Callable[[st
     """
     gallery = open_gallery(folder)
     with open_store(folder, write=True) as store, _listening(port) as listener:
-        follow(gallery, store)
         session = Session(gallery, store)
         worker = Worker(session, cache)
         training = Training(folder, cache, session.say)
-        page = Page(session, worker, training)
+        watcher = Watcher(session)
+        page = Page(session, worker, training, watcher)
         number = listener.getsockname()[1]
         token = _token(store_path(folder).with_name("token"))
         config = uvicorn.Config(
@@ -56,12 +56,14 @@ def serve(folder: Path, port: int | None, cache: Path | None, told: Callable[[st
         )
         server = _Server(config, page)
         worker.start()
+        watcher.start()
         told(f"http://{HOST}:{number}/?token={token}")
         try:
             with suppress(KeyboardInterrupt):  # the way to end it
                 server.run(sockets=[listener])
         finally:
             training.stop()
+            watcher.stop()
             worker.stop()
 
 

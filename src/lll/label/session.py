@@ -21,12 +21,14 @@ from lll.label.acts import Act
 from lll.label.gallery import Gallery
 from lll.label.guess import Guess
 from lll.labels.store import Event, State, Store, content_of
+from lll.metrics.curve import Curve
 from lll.words import count
 
 SUGGESTIONS = 3
 AUDIT_EVERY = 10  # questions, of which one is drawn uniformly
 ENOUGH = 5  # questions in the queue; below it new ones are chosen
 NONE = -1
+GONE = "no longer in the folder"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class Session:
     version: int = 0  # grows with every change that the page may show
     guess: Guess | None = None
     places: NDArray[np.float32] | None = None  # [n, 2] of the map, NaN where unknown
+    maps: int = 0  # that were drawn
+    map_note: str = ""
+    news: str = ""  # what was found when the folder was looked through again
     encoded: int = 0
     busy: str = ""
     fault: str = ""  # why something in the background ended
@@ -56,14 +61,16 @@ class Session:
     notice: str = ""  # what came of the last piece of work that was asked for
     broken: dict[int, str] = field(default_factory=dict)
     doubtful: list[int] = field(default_factory=list)  # labels that may be wrong
-    gain: tuple[float, float] | None = None  # see `lll.label.model.Fit`
+    curve: Curve | None = None
     twins: list[int] = field(default_factory=list)  # images that are nearly the same, by group
     queue: deque[int] = field(default_factory=deque)
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
         self.lock = RLock()
-        self.wake = Flag()  # something for the worker to do
+        self.wake = Flag()  # an answer, or something to learn from
+        self.scanned = Flag()  # another gallery
+        self.editions: dict[int, int] = {}  # how often a file was written anew, by image
         self._shown: dict[int, Question] = {}
         self._asked = 0
         self._next = 0  # in the order of file names, before there are features
@@ -102,6 +109,41 @@ class Session:
         with self.lock:
             self.training = line
             self.changed()
+
+    def forget(self) -> None:
+        """Have no model, where one was: labels of two classes are no longer there."""
+        with self.lock:
+            if self.guess is not None:
+                self.guess = None
+                self.changed()
+
+    def note_map(self, note: str) -> None:
+        """Say how the map was drawn."""
+        with self.lock:
+            self.map_note = note
+            self.changed()
+
+    def take(self, gallery: Gallery) -> None:
+        """Go on with ``gallery``, in which the images of now have the same numbers."""
+        with self.lock:
+            old, self.gallery = self.gallery, gallery
+            self._refresh()
+            if old is gallery:
+                return
+            pairs = zip(old.photos, gallery.photos, strict=False)
+            changed = [i for i, (one, two) in enumerate(pairs) if one.stamp != two.stamp]
+            for image in changed:
+                for known in (self.broken, self._hashes, self._shown):
+                    known.pop(image, None)
+                self.editions[image] = self.editions.get(image, 0) + 1
+            self.broken |= {i: GONE for i, photo in enumerate(gallery.photos) if photo.gone}
+            if self.guess is not None:
+                self.guess = self.guess.grown(len(gallery), changed)
+            if self.places is not None:
+                more = len(gallery) - len(self.places)
+                self.places = np.pad(self.places, ((0, more), (0, 0)), constant_values=np.nan)
+            self.scanned.set()
+            self.wake.set()
 
     # Questions
 
@@ -178,7 +220,7 @@ class Session:
                 if not 0 <= image < len(self.gallery):
                     raise UserError(f"there is no image {image}: load the page again")
             if act.op in ("undo", "redo"):
-                done = getattr(self.store, act.op)(uuid=act.uuid)
+                done = getattr(self.store, act.op)(act.batch or None, uuid=act.uuid)
             else:
                 done = self.store.append(self._events(act))[-1]
             self._refresh()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from lll.label.session import NONE, Session
-from lll.labels.store import State
+from lll.labels.store import Event, State, told
 from lll.metrics.wilson import wilson
+from lll.words import listed
 
 RECENT = 60  # audits that count: the model of long ago was another
+EVENTS, BATCHES = 500, 30  # that the history looks at and shows
 SHEET = 12  # images of a proposal that are shown
 
 
@@ -23,18 +26,26 @@ def summary(session: Session) -> dict[str, Any]:
         audits = _audits(session.state)[-RECENT:]
         return {
             "version": session.version,
-            "images": len(session.gallery),
+            "images": len(session.gallery.at),
             "encoded": session.encoded,
-            "broken": len(session.broken),
+            "broken": sum(not session.gallery.photos[n].gone for n in session.broken),
             "busy": session.busy,
             "fault": session.fault,
             "notice": session.notice,
             "training": session.training,
             "doubtful": len(session.doubtful),
             "twins": len(session.twins),
-            "gain": session.gain,
-            "model": session.guess and {"name": session.guess.name, "labels": session.guess.labels},
-            "map": session.places is not None,
+            "curve": session.curve and asdict(session.curve) | {"limit": session.curve.limited_by},
+            "model": session.guess
+            and {
+                "name": session.guess.name,
+                "learner": session.guess.learner,
+                "labels": session.guess.labels,
+            },
+            "maps": session.maps,
+            "map_note": session.map_note,
+            "news": session.news,
+            "editions": session.editions.copy(),
             "classes": [
                 {
                     "id": class_id,
@@ -101,3 +112,24 @@ def rows(session: Session) -> bytes:
                 (ranked[0][0], round(255 * ranked[0][1])) if ranked else (NONE, 0)
             )
     return labels.tobytes() + best.astype("<i2").tobytes() + sure.tobytes() + marks.tobytes()
+
+
+def history(session: Session) -> list[dict[str, Any]]:
+    """The last batches of events, newest first: what was done, when, and whether it is undone."""
+    with session.lock:
+        state = session.state
+        batches: dict[str, list[Event]] = {}
+        for event in session.store.history(since=max(0, state.seq - EVENTS)):
+            if event.op not in ("undo", "redo"):
+                batches.setdefault(event.batch, []).append(event)
+        return [
+            {
+                "batch": batch,
+                "time": events[0].time,
+                "by": events[0].actor,
+                "what": listed(dict.fromkeys(told(event, state) for event in events), 3),
+                "images": len({image for event in events for image in event.images}),
+                "undone": batch in state.undone,
+            }
+            for batch, events in [*batches.items()][: -BATCHES - 1 : -1]
+        ]

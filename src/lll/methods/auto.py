@@ -18,7 +18,11 @@ from lll.words import percent
 
 def answer(problem: Problem) -> Answer:
     """The better answer on the rows held out; `propagate` if some class has but one label."""
-    spread = propagate.answer(problem)
+    return taken(problem, propagate.answer(problem))
+
+
+def taken(problem: Problem, spread: Answer) -> Answer:
+    """``spread``, the answer of `propagate`, or that of `logistic`, if it is the better one."""
     if problem.counts.min() < 2:
         return _taken(spread, "propagate", "a class has one label, too few to compare", {})
     return better(logistic.answer(problem), spread)

@@ -9,7 +9,7 @@ Use it on photos with few labels, 1 to 50 a class, and many images without.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -30,14 +30,23 @@ LEAST, HALF = 0.2, 120  # share of the loss that labels have: at least, a half a
 
 def answer(problem: Problem) -> Answer:
     """The classifier, and its answers to labelled rows that were unlabelled meanwhile."""
-    folds = problem.folds()
-    problems = [problem, *(problem.without(each) for each in folds)]
-    (weights, prior), *others = map(solve, problems, _propagated(problems))
+    weights, prior = taught(problem)
+    held = torch.cat([torch.zeros(0, len(problem.present)), *held_out(problem)])
+    truth = torch.cat([problem.labels[:0], *(problem.labels[each] for each in problem.folds())])
+    return Answer(weights, held, truth, prior)
+
+
+def taught(problem: Problem) -> tuple[Float[Tensor, "k1 c"], Float[Tensor, " c"]]:
+    """Weights that all labels taught, and the prior of the classes among the unlabelled rows."""
+    return solve(problem, _propagated(problem))
+
+
+def held_out(problem: Problem) -> Iterator[Float[Tensor, "t c"]]:
+    """Fold by fold, what a classifier that did not know their labels says of its rows."""
     points = with_ones(problem.space.points[problem.rows])
-    held = [points[each] @ found for each, (found, _) in zip(folds, others, strict=True)]
-    empty = torch.zeros(0, len(problem.present))
-    truth = torch.cat([problem.labels[:0], *(problem.labels[each] for each in folds)])
-    return Answer(weights, torch.cat([empty, *held]), truth, prior)
+    for each in problem.folds():
+        weights, _ = taught(problem.without(each))
+        yield points[each] @ weights
 
 
 def solve(
@@ -75,18 +84,12 @@ def confident(
     return chosen[order[:most]].sort().values
 
 
-def _propagated(problems: Sequence[Problem]) -> list[Float[Tensor, "n c"]]:
-    """How much of each class reaches each row, for each problem of one space.
-
-    All classes start with, and end at, the same sum.
-    """
-    space, classes = problems[0].space, len(problems[0].present)
-    seeds = torch.zeros(len(space.points), len(problems), classes)
-    for number, each in enumerate(problems):
-        seeds[each.rows, number] = each.one_hot
-    reached = torch.from_numpy(spread(space.graph, seeds.flatten(1).numpy()))
-    reached = reached / reached.sum(dim=0).clamp(min=1e-30)
-    return list(reached.view_as(seeds).unbind(dim=1))
+def _propagated(problem: Problem) -> Float[Tensor, "n c"]:
+    """How much of each class reaches each row; all classes start with, and end at, one sum."""
+    seeds = torch.zeros(len(problem.space.points), len(problem.present))
+    seeds[problem.rows] = problem.one_hot
+    reached = torch.from_numpy(spread(problem.space.graph, seeds.numpy()))
+    return reached / reached.sum(dim=0).clamp(min=1e-30)
 
 
 def _targets(problem: Problem, taken_for: Int[Tensor, " s"]) -> Float[Tensor, "r c"]:

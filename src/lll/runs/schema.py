@@ -45,12 +45,17 @@ class Facts(Strict):
     seq: Count = 0
 
 
+_Label = Annotated[int, Field(ge=-1)]
+
+
 class UpdateLine(Strict):
     """A line of updates.jsonl, as `lll.runs.updates.Update`."""
 
     epochs: Count
     facts: Facts
-    changes: tuple[tuple[str, str, Annotated[int, Field(ge=-1)], str, str], ...]
+    changes: tuple[
+        tuple[str, str, _Label, str, str, str] | tuple[str, str, _Label, str, str], ...
+    ]  # the shorter ones of earlier versions
     gone: tuple[str, ...]
 
 

@@ -22,7 +22,15 @@ from lll.runs.assess import EVALUATION, check_finished
 from lll.runs.record import Run, load_run
 from lll.runs.resume import resume
 from lll.runs.train import data_of
-from lll.runs.updates import Change, Image, Update, append_update, images_now, read_images
+from lll.runs.updates import (
+    Change,
+    Image,
+    Update,
+    append_update,
+    images_now,
+    images_of,
+    read_images,
+)
 from lll.runs.writer import reopened
 from lll.words import count, listed
 
@@ -33,6 +41,7 @@ class News:
 
     photos: int = 0
     gone: int = 0
+    overwritten: int = 0
     labels: int = 0
     changed: int = 0
     removed: int = 0
@@ -45,13 +54,19 @@ class News:
     @property
     def teaches(self) -> bool:
         """Whether there is anything to learn from: more than new names."""
-        return any((self.photos, self.gone, self.labels, self.changed, self.removed, self.classes))
+        return any(
+            (
+                *(self.photos, self.gone, self.overwritten),
+                *(self.labels, self.changed, self.removed, self.classes),
+            )
+        )
 
     def __str__(self) -> str:
         kinds = count(len(self.classes), "new class", "new classes")
         said = {
             count(self.photos, "new photo"): self.photos,
             f"{count(self.gone, 'photo')} gone": self.gone,
+            f"{count(self.overwritten, 'photo')} overwritten": self.overwritten,
             count(self.labels, "new label"): self.labels,
             count(self.changed, "other label"): self.changed,
             f"{count(self.removed, 'label')} taken away": self.removed,
@@ -113,11 +128,13 @@ def compared(run: Run, data: DataSet) -> tuple[Update, News]:
     images = images_now(began, run.updates)
     names = run.data.class_names
     current, labels = numbers_in(run, data)
-    now = _images(data, labels.tolist())
+    now = {image.id: image for image in images_of(data, labels)}
     changes = [
-        Change(image.split if then is None else then.split, *image[1:], *_giver(data, image))
+        _change(data, then, image)
         for image in now.values()
-        if (then := images.get(image.id)) is None or then.label != image.label
+        if (then := images.get(image.id)) is None
+        or then.label != image.label
+        or _is_other(then, image)
     ]
     gone = tuple(sorted(images.keys() - now.keys()))
     facts = DataFacts(data.name, current, 0, 0, 0, "", seq=data.seq)
@@ -131,17 +148,25 @@ def _kinds(then: Image | None, now: Change) -> Iterator[str]:
     """What is new of an image, as `News` counts it."""
     if then is None:
         yield "photos"
+    elif _is_other(then, now):
+        yield "overwritten"
     if (then is None or then.label < 0) and now.label >= 0:
         yield "labels"
-    elif then is not None:
+    elif then is not None and then.label != now.label:
         yield "changed" if now.label >= 0 else "removed"
 
 
-def _images(data: DataSet, labels: list[int]) -> dict[str, Image]:
-    splits = [split for split, part in data.parts.items() for _ in range(len(part))]
-    ids = [str(name) for part in data.parts.values() for name in part.ids]
-    rows = zip(splits, ids, labels, strict=True)
-    return {name: Image(split, name, label) for split, name, label in rows}
+def _is_other(then: Image, now: Image | Change) -> bool:
+    """Whether the photo was overwritten; of earlier versions nobody knows."""
+    return then.hash not in ("", now.hash)
+
+
+def _change(data: DataSet, then: Image | None, now: Image) -> Change:
+    """What an update takes in of the image that is ``now``; it stays on its side."""
+    if then is not None and then.label == now.label:
+        return Change(then.split, now.id, now.label, "", "", now.hash)
+    split = now.split if then is None else then.split
+    return Change(split, now.id, now.label, *_giver(data, now), now.hash)
 
 
 def _giver(data: DataSet, image: Image) -> tuple[str, str]:

@@ -15,9 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from lll.data.facts import DataFacts
+from lll.data.fingerprint import image_hashes
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.labels.events import LabelEvent
@@ -26,25 +29,33 @@ from lll.runs.schema import UpdateLine, complaint
 from lll.words import cell_text, csv_text
 
 IMAGES, UPDATES = "images.csv", "updates.jsonl"
-HEAD = ("split", "id", "label")
+HEAD = ("split", "id", "label", "hash")
 
 
 class Image(NamedTuple):
-    """An image of a run: its split, its id, and the number of its class or -1."""
+    """An image of a run: its split, its id, the number of its class or -1, a hash of its pixels.
+
+    The hash is empty where an earlier version did not record it.
+    """
 
     split: str
     id: str
     label: int
+    hash: str = ""
 
 
 class Change(NamedTuple):
-    """An image that is new, or that has another label, and where the label is from."""
+    """An image that is new, has another label or other pixels, and where the label is from.
+
+    ``origin`` is empty where the label is the one it had.
+    """
 
     split: str
     id: str
     label: int
     origin: str
     time: str
+    hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,9 +75,18 @@ class Update:
 def image_bytes(data: DataSet) -> bytes:
     """The images of ``data`` as images.csv."""
     rows: list[tuple[object, ...]] = [HEAD]
-    for split, part in data.parts.items():
-        rows += ((split, str(i), int(k)) for i, k in zip(part.ids, part.labels, strict=True))
+    rows += images_of(data, np.concatenate([part.labels for part in data.parts.values()]))
     return csv_text(rows).encode(errors="surrogateescape")
+
+
+def images_of(data: DataSet, labels: NDArray[np.int64]) -> list[Image]:
+    """The images of all parts of ``data``, in their order, with ``labels`` [n]."""
+    splits = [split for split, part in data.parts.items() for _ in range(len(part))]
+    ids = [str(name) for part in data.parts.values() for name in part.ids]
+    hashes = [
+        row.tobytes().hex() for part in data.parts.values() for row in image_hashes(part.images)
+    ]
+    return [Image(*row) for row in zip(splits, ids, labels.tolist(), hashes, strict=True)]
 
 
 def read_images(run: Path) -> dict[str, Image] | None:
@@ -77,8 +97,10 @@ def read_images(run: Path) -> dict[str, Image] | None:
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     try:
         rows = list(csv.reader(io.StringIO(text, newline="")))
-        images = [Image(split, cell_text(name), int(label)) for split, name, label in rows[1:]]
-    except (csv.Error, ValueError) as error:
+        images = [
+            Image(s, cell_text(name), int(label), *rest) for s, name, label, *rest in rows[1:]
+        ]
+    except (csv.Error, ValueError, TypeError) as error:
         raise UserError(
             f"{path}: not readable ({error}): restore this file, or begin a new run"
         ) from None
@@ -92,7 +114,7 @@ def images_now(began: Mapping[str, Image], updates: Iterable[Update]) -> dict[st
         for name in update.gone:
             images.pop(name, None)
         for change in update.changes:
-            images[change.id] = Image(*change[:3])
+            images[change.id] = Image(*change[:3], change.hash)
     return images
 
 
@@ -131,8 +153,8 @@ def update_events(epochs: int, updates: Sequence[Update]) -> list[LabelEvent]:
     """The labels that ``updates`` brought or took away, of a run that began with ``epochs``."""
     events = []
     for update in updates:
-        for split, name, label, origin, time in update.changes:
-            if split != "test":
+        for split, name, label, origin, time, _ in update.changes:
+            if split != "test" and origin:
                 who = "validation" if split == "validation" else origin
                 events.append(LabelEvent(name, label, epochs, who, time))
         epochs += update.epochs

@@ -1,7 +1,8 @@
 // One image, three suggestions.
 
 import { askName, count, css, digit, digitAt, fill, h, mark, percent, say } from "./dom.js";
-import { act, classAt, classes, get, nameOf, server } from "./server.js";
+import { keyName } from "./keys.js";
+import { act, classAt, classes, get, nameOf, picture, server } from "./server.js";
 
 let root;
 let shown = null; // the question on the screen
@@ -14,7 +15,7 @@ const held = () => (shown ? String(shown.image) : "");
 
 function fetchNext(extra) {
   return get(`/api/ask?held=${[held(), extra].filter(Boolean).join(",")}`).then((question) => {
-    if (question) new Image().src = `/image/${question.image}/full`;
+    if (question) new Image().src = picture(question.image, "full");
     return question;
   });
 }
@@ -132,7 +133,7 @@ function newClass() {
         if (name) labelAs(name);
       },
     },
-    h("label", { for: "new-class" }, first ? "What is this? Name the first class" : "Another class (N)"),
+    h("label", { for: "new-class" }, first ? "What is this? Name the first class" : `Another class (${keyName("n")})`),
     h("span", { class: "row" }, input, h("button", {}, first ? "Begin" : "Add")),
     h("datalist", { id: "class-names" }, classes().map((one) => h("option", { value: one.name }))),
   );
@@ -153,7 +154,7 @@ function draw() {
     return;
   }
   const suggestions = shown.suggestions.map(suggestion).filter(Boolean);
-  const image = h("img", { src: `/image/${shown.image}/full`, alt: `Image ${shown.path}` });
+  const image = h("img", { src: picture(shown.image, "full"), alt: `Image ${shown.path}` });
   // A small image is not blown up beyond what can be recognised.
   image.onload = () => (image.style.maxWidth = image.style.maxHeight = `${12 * Math.max(image.naturalWidth, image.naturalHeight)}px`);
   image.onerror = () => {
@@ -178,9 +179,9 @@ function draw() {
         h(
           "div",
           { class: "row" },
-          suggestions.length ? h("button", { type: "button", onclick: notThis }, "Not this ", h("kbd", {}, "X")) : null,
+          suggestions.length ? h("button", { type: "button", onclick: notThis }, "Not this ", h("kbd", {}, keyName("x"))) : null,
           h("button", { type: "button", onclick: skip }, "Skip ", h("kbd", {}, "Space")),
-          h("button", { type: "button", onclick: unsure }, "Unsure ", h("kbd", {}, "U")),
+          h("button", { type: "button", onclick: unsure }, "Unsure ", h("kbd", {}, keyName("u"))),
         ),
       ),
     ),

@@ -1,7 +1,8 @@
 // The classes: counts, names, merging; proposals to name.
 
 import { askName, count, digit, refill, h, mark, number, percent, say } from "./dom.js";
-import { act, begin, classes, server } from "./server.js";
+import { keyName } from "./keys.js";
+import { act, begin, classes, picture, server } from "./server.js";
 
 let root;
 let drawn = "";
@@ -38,7 +39,7 @@ function row(one, at) {
     "tr",
     {},
     h("th", { scope: "row" }, mark(at), ` ${one.name}`),
-    h("td", {}, h("kbd", {}, digit(at) || "/")),
+    h("td", {}, h("kbd", {}, digit(at) || keyName("/"))),
     h("td", { class: "number" }, number(one.count)),
     h("td", {}, audited(one.audit)),
     h(
@@ -58,7 +59,7 @@ function proposal(one) {
     "section",
     { class: "proposal" },
     h("h3", {}, `${one.name}: ${count(one.count, "image")}`),
-    h("div", { class: "sheet" }, one.sheet.map((image) => h("img", { src: `/image/${image}/thumb`, alt: `Image ${image + 1}` }))),
+    h("div", { class: "sheet" }, one.sheet.map((image) => h("img", { src: picture(image, "thumb"), alt: `Image ${image + 1}` }))),
     h(
       "p",
       { class: "row" },
@@ -94,7 +95,7 @@ export function update() {
     h(
       "p",
       { class: "row" },
-      h("button", { type: "button", onclick: add }, "New class … ", h("kbd", {}, "N")),
+      h("button", { type: "button", onclick: add }, "New class … ", h("kbd", {}, keyName("n"))),
       h("button", { type: "button", disabled: !classes().some((one) => one.count), onclick: search }, "Look for classes nobody has named"),
     ),
     notice ? h("p", { class: "hint" }, notice) : null,

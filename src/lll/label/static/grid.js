@@ -1,6 +1,7 @@
 // Many images of one group: accept all, fix some.
 
 import { askName, count, digit, digitAt, h, mark, number, percent, say } from "./dom.js";
+import { keyName } from "./keys.js";
 import { Tiles } from "./tiles.js";
 import { act, classAt, classes, get, nameOf, rows, server } from "./server.js";
 
@@ -194,9 +195,9 @@ function bar(known = data ? groups() : []) {
   }
   parts.push(h("span", { class: "grow" }), h("span", { id: "selected" }, `${number(selected)} of ${number(tiles.images.length)} selected`));
   if (selected) {
-    parts.push(h("button", { type: "button", onclick: nameThem }, "They are … ", h("kbd", {}, "N")));
-    parts.push(h("button", { type: "button", onclick: () => markThem("unsure") }, "Unsure ", h("kbd", {}, "U")));
-    if (id !== null) parts.push(h("button", { type: "button", onclick: () => markThem("not", { class_id: id }) }, `Not ${nameOf(id)} `, h("kbd", {}, "X")));
+    parts.push(h("button", { type: "button", onclick: nameThem }, "They are … ", h("kbd", {}, keyName("n"))));
+    parts.push(h("button", { type: "button", onclick: () => markThem("unsure") }, "Unsure ", h("kbd", {}, keyName("u"))));
+    if (id !== null) parts.push(h("button", { type: "button", onclick: () => markThem("not", { class_id: id }) }, `Not ${nameOf(id)} `, h("kbd", {}, keyName("x"))));
     if (labelled() !== null) {
       parts.push(h("button", { type: "button", onclick: split }, "Split off …"));
       parts.push(h("button", { type: "button", onclick: () => markThem("unlabel") }, "Remove the label"));
@@ -234,5 +235,3 @@ export function key(event) {
   does();
   return true;
 }
-
-export const keysOf = () => classes().map((one, at) => [digit(at), one.name]);

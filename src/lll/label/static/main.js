@@ -4,6 +4,7 @@ import * as ask from "./ask.js";
 import * as classesScreen from "./classes.js";
 import { byId, count, dialog, h, number, percent, say } from "./dom.js";
 import * as grid from "./grid.js";
+import { ACTIONS, FIXED, keyField, keyName, meaning, reset } from "./keys.js";
 import * as map from "./map.js";
 import * as progress from "./progress.js";
 import { act, banner, listen, server } from "./server.js";
@@ -11,23 +12,8 @@ import { act, banner, listen, server } from "./server.js";
 const SCREENS = { ask, grid, map, classes: classesScreen, progress };
 const GO = { a: "ask", g: "grid", m: "map", c: "classes", p: "progress" };
 const WORDS = { label: "label", not: "'not this'", skip: "skip", unsure: "'unsure'", rename: "rename", merge: "merge", split: "split", class: "new class", name: "naming", reject: "rejection", unlabel: "removal" };
-const KEYS = [
-  ["1 … 9, 0", "label with a class by its number"],
-  ["Enter", "accept the first suggestion; in the Grid, all that is not selected"],
-  ["X", "not this"],
-  ["Space", "skip; in the Grid, select"],
-  ["U", "unsure"],
-  ["N", "new class"],
-  ["/", "find a class by name"],
-  ["S", "similar images"],
-  ["Arrows, Shift", "move, select a range"],
-  ["L", "a box on the Map, by keys"],
-  ["A G M C P", "Ask, Grid, Map, Classes, Progress"],
-  ["Ctrl+Z, Shift+Ctrl+Z", "undo, redo"],
-  ["?", "this help"],
-];
-
 let current = null;
+let news = null; // what was found in the folder last
 
 function name() {
   const [screen, ...parts] = location.hash.slice(1).split("/");
@@ -55,6 +41,9 @@ function status(summary) {
   else if (busy) parts.push(busy === "discovering" ? "looking for classes …" : "learning …");
   byId("status").textContent = parts.join(" · ");
   if (fault) banner(fault);
+  byId("help").title = keyName("?");
+  if (summary.news !== news && news !== null) say(`${summary.news}.`);
+  news = summary.news;
 }
 
 async function reverse(op) {
@@ -69,9 +58,12 @@ function help() {
   const on = localStorage["lll-keys"] !== "off";
   const box = h("input", { id: "keys-on", type: "checkbox", onchange: (event) => (localStorage["lll-keys"] = event.target.checked ? "on" : "off") });
   box.checked = on;
+  const line = (keys, does) => h("div", {}, h("dt", {}, keys), h("dd", {}, does));
+  const back = h("button", { type: "button", onclick: () => (reset(), go(), help()) }, "As it was");
   dialog(
     "Keys",
-    h("dl", { class: "keys" }, KEYS.map(([keys, does]) => h("div", {}, h("dt", {}, h("kbd", {}, keys)), h("dd", {}, does)))),
+    h("dl", { class: "keys" }, FIXED.map(([keys, does]) => line(h("kbd", {}, keys), does)), Object.keys(ACTIONS).map((action) => line(keyField(action, go), ACTIONS[action]))),
+    h("p", { class: "row" }, "Each field takes another key. ", back),
     h("p", {}, box, h("label", { for: "keys-on" }, " Single keys act at once")),
   );
 }
@@ -95,9 +87,11 @@ function pressed(event) {
   if (target.matches("input[type=range]") && key.startsWith("Arrow")) return;
   if (event.altKey || (mod && key !== "a")) return;
   if (!mod && localStorage["lll-keys"] === "off" && key.length === 1 && key !== " ") return;
-  if (SCREENS[current].key(event)) event.preventDefault();
-  else if (!mod && key === "?") help();
-  else if (!mod && GO[key.toLowerCase()]) location.hash = `#${GO[key.toLowerCase()]}`;
+  const means = mod ? key : meaning(key);
+  const { shiftKey, ctrlKey, metaKey } = event;
+  if (SCREENS[current].key({ key: means, shiftKey, ctrlKey, metaKey })) event.preventDefault();
+  else if (!mod && means === "?") help();
+  else if (!mod && GO[means]) location.hash = `#${GO[means]}`;
 }
 
 byId("tabs").append(...Object.entries(SCREENS).map(([screen, { title }]) => h("li", {}, h("a", { href: `#${screen}` }, title))));

@@ -2,7 +2,8 @@
 
 import { byId, colour, count, h, letter, say } from "./dom.js";
 import { choose } from "./grid.js";
-import { classAt, classes, get, rows, server } from "./server.js";
+import { keyName } from "./keys.js";
+import { classAt, classes, get, picture, rows, server } from "./server.js";
 
 const EDGE = 16;
 const STEP = 0.02;
@@ -13,6 +14,7 @@ let peek;
 let places = null;
 let data = null;
 let version = -1;
+let drawnMap = -1; // which of the maps that is
 let waits = false;
 let path = []; // of the lasso, in pixels
 let box = null; // moved by keys: x, y, width, height in shares of the map
@@ -25,14 +27,15 @@ export async function open(main) {
     id: "map",
     tabindex: "0",
     role: "img",
-    "aria-label": "Map of the images: what looks alike lies together. Press L for a box that the arrows move.",
+    "aria-label": `Map of the images: what looks alike lies together. Press ${keyName("l")} for a box that the arrows move.`,
   });
   peek = h("img", { class: "peek", alt: "", hidden: true });
   root.replaceChildren(
     h("h1", { class: "visually-hidden" }, "Map"),
     h("div", { class: "map" }, canvas, peek),
     h("ul", { class: "legend", id: "legend" }),
-    h("p", { class: "hint" }, "Draw around images to see them in the Grid. By keys: L begins a box, arrows move it, Shift and arrows resize it, Enter takes it. Filled points have a label."),
+    h("p", { class: "hint" }, `Draw around images to see them in the Grid. By keys: ${keyName("l")} begins a box, arrows move it, Shift and arrows resize it, Enter takes it. Filled points have a label.`),
+    h("p", { class: "hint", id: "map-note" }),
   );
   canvas.addEventListener("pointerdown", begin);
   canvas.addEventListener("pointermove", moved);
@@ -53,15 +56,21 @@ async function load() {
   waits = true;
   try {
     version = server.summary?.version ?? 0;
-    const [found, buffer] = await Promise.all([rows(), get("/api/map")]);
+    const maps = server.summary?.maps;
+    // A map does not change under a lasso that is being drawn.
+    const stays = places?.length && (maps === drawnMap || path.length || box);
+    const [found, buffer] = await Promise.all([rows(), stays ? null : get("/api/map")]);
     data = found;
-    places = new Float32Array(buffer);
+    if (buffer) [places, drawnMap] = [new Float32Array(buffer), maps];
+    byId("map-note").textContent = server.summary?.map_note ?? "";
     draw();
   } finally {
     waits = false;
   }
+  update(); // what came meanwhile
 }
 
+const placed = (i) => places[2 * i] >= 0;
 const at = (i) => [EDGE + places[2 * i] * (canvas.clientWidth - 2 * EDGE), EDGE + places[2 * i + 1] * (canvas.clientHeight - 2 * EDGE)];
 
 function draw() {
@@ -87,7 +96,7 @@ function points(pen) {
   const size = places.length > 20_000 ? 3 : places.length > 4000 ? 4 : 7;
   const byClass = new Map();
   for (let i = 0; i < data.labels.length; i += 1) {
-    if (Number.isNaN(places[2 * i])) continue;
+    if (!placed(i)) continue;
     const labelled = data.labels[i] >= 0;
     const key = `${labelled ? data.labels[i] : data.guesses[i]}/${labelled}`;
     if (!byClass.has(key)) byClass.set(key, []);
@@ -119,7 +128,7 @@ function letters(pen) {
   const middles = new Map();
   for (let i = 0; i < data.labels.length; i += 1) {
     const id = data.labels[i] >= 0 ? data.labels[i] : data.guesses[i];
-    if (id < 0 || Number.isNaN(places[2 * i])) continue;
+    if (id < 0 || !placed(i)) continue;
     const [x, y] = at(i);
     const one = middles.get(id) ?? [0, 0, 0];
     middles.set(id, [one[0] + x, one[1] + y, one[2] + 1]);
@@ -177,7 +186,7 @@ const corners = () => [
 function inside(polygon) {
   const found = [];
   for (let i = 0; i < data.labels.length; i += 1) {
-    if (Number.isNaN(places[2 * i])) continue;
+    if (!placed(i)) continue;
     const [x, y] = at(i);
     let odd = false;
     for (let a = 0, b = polygon.length - 1; a < polygon.length; b = a, a += 1) {
@@ -232,7 +241,7 @@ function show(x, y) {
   peek.hidden = best < 0;
   if (best >= 0 && peek.dataset.image !== String(best)) {
     peek.dataset.image = best;
-    peek.src = `/image/${best}/thumb`;
+    peek.src = picture(best, "thumb");
   }
 }
 

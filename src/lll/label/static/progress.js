@@ -1,12 +1,15 @@
 // How good is the model, what is wrong with images, and the way out.
 
-import { count, css, refill, h, number, percent } from "./dom.js";
-import { begin, get, server } from "./server.js";
+import { byId, count, css, dialog, refill, h, number, percent, say } from "./dom.js";
+import { act, begin, get, server } from "./server.js";
 
+const LEARNERS = { propagate: "labels spread over images that are alike", logistic: "logistic regression" };
 const FEW = 30; // audits, below which there is no verdict
 
 let root;
 let drawn = "";
+let read = -1; // the version that problems and history are of
+let past = [];
 let problems = { broken: [], doubtful: [], twins: [] };
 
 export const title = "Progress";
@@ -15,9 +18,79 @@ export async function open(main) {
   root = main;
   drawn = "";
   update();
-  problems = await get("/api/problems");
-  drawn = "";
-  update();
+  await load();
+}
+
+async function load() {
+  read = server.summary?.version ?? -1;
+  [problems, past] = await Promise.all([get("/api/problems"), get("/api/history")]);
+  draw();
+}
+
+export function update() {
+  draw();
+  if (root?.dataset.screen === "progress" && server.summary?.version !== read) load();
+}
+
+async function undo(one) {
+  const told = await act(one.undone ? "redo" : "undo", { batch: one.batch });
+  if (told) say(`${one.undone ? "Done again" : "Undone"}: ${one.what}.`);
+}
+
+function line(one) {
+  const name = one.undone ? "Redo" : "Undo";
+  const by = { moved: "a file was moved", overwritten: "another file lies there now", discover: "proposed" }[one.by];
+  return h(
+    "tr",
+    { class: one.undone ? "undone" : "" },
+    h("td", {}, new Date(1000 * one.time).toLocaleString()),
+    h("td", {}, one.what, by ? ` (${by})` : ""),
+    h("td", { class: "number" }, one.images ? number(one.images) : ""),
+    h("td", {}, h("button", { type: "button", onclick: () => undo(one), "aria-label": `${name}: ${one.what}` }, name)),
+  );
+}
+
+function history() {
+  if (!past.length) return h("p", { class: "empty" }, "Nothing was done yet.");
+  const heads = ["When", "What", "Images", ""].map((text) => h("th", { scope: "col" }, text));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "History" },
+    h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, past.map(line))),
+  );
+}
+
+const FILES = { csv: "CSV", parquet: "Parquet", "label-studio": "Label Studio" };
+
+function files(labelled) {
+  return Object.entries(FILES).map(([form, name], at) =>
+    h("a", { class: at ? "button" : "button main", href: `/export/${form}`, download: "" }, at ? name : `Labels as ${name} (${number(labelled)})`),
+  );
+}
+
+function sort() {
+  const out = h("input", { id: "out", autocomplete: "off", maxlength: "1000" });
+  out.value = "sorted";
+  const link = h("input", { id: "link", type: "checkbox" });
+  const form = h(
+    "form",
+    {
+      onsubmit: async (event) => {
+        event.preventDefault();
+        byId("dialog").close();
+        const answer = await begin("folders", { out: out.value.trim(), link: link.checked });
+        const told = await answer.json();
+        say(answer.ok ? `${count(told.images, "image")} in ${told.out}.` : told.error);
+      },
+    },
+    h("label", { for: "out" }, "New folder, beside the folder of images"),
+    out,
+    h("span", {}, link, h("label", { for: "link" }, " Links instead of copies")),
+    h("button", {}, "Write (Enter)"),
+  );
+  dialog("Class folders", form);
+  out.focus();
+  out.select();
 }
 
 function verdict({ n, right, low, high }) {
@@ -29,17 +102,34 @@ function verdict({ n, right, low, high }) {
   ];
 }
 
-// Whether more labels would help, by what half of them lose.
-function limit(gain) {
-  if (!gain) return null;
-  const [mean, error] = gain;
-  const points = (100 * mean).toFixed(1);
-  const spread = (200 * error).toFixed(1);
-  const text =
-    mean > 2 * error
-      ? `More labels still help: with half of them, ${points} ± ${spread} points fewer of the labelled images were right.`
-      : `More labels of the same kind may change little: with half of them it was as good, within ${spread} points. A better model may help more: lll train.`;
-  return h("p", {}, text);
+// Whether more labels would help: the curve so far, and where it leads with twice the labels.
+function limit(curve) {
+  if (!curve) return [];
+  const { accuracy, low, high, gain, least, most, limit: by } = curve;
+  const points = (share) => (100 * share).toFixed(1);
+  const twice = `Twice the labels would bring about ${points(gain)} points (${points(least)} to ${points(most)}, 95 % band).`;
+  const verdict = {
+    labels: "It is limited by labels: more of them help.",
+    model: "It is limited by the model: more labels of the same kind change little. lll train with another encoder may help more.",
+  }[by] ?? "Whether labels or the model limit it cannot be told yet.";
+  const words = `Right on ${accuracy.map((share) => percent(share)).join(", ")} of the labelled images, each held out, with a quarter, a half and all of the labels.`;
+  const all = accuracy.at(-1);
+  const shown = [...accuracy.map((share, at) => [share, low[at], high[at]]), [all + gain, all + least, all + most]];
+  return [
+    h("h3", {}, verdict),
+    h("p", {}, twice),
+    h("div", { class: "curve", "aria-hidden": "true" }, shown.map(([share, from, to], at) => bar(["¼", "½", "all", "twice"][at], share, from, to))),
+    h("p", { class: "hint" }, words),
+  ];
+}
+
+function bar(name, share, from, to) {
+  const column = h("span", { class: "column" });
+  column.style.height = css(Math.min(1, share));
+  const span = h("span", { class: "whisker" });
+  span.style.bottom = css(Math.max(0, from));
+  span.style.height = css(Math.max(0, Math.min(1, to) - Math.max(0, from)));
+  return h("span", { class: name === "twice" ? "bar-of guess" : "bar-of" }, h("span", { class: "well" }, column, span), h("span", {}, name));
 }
 
 function gauge({ n, right, low, high }) {
@@ -54,10 +144,10 @@ function gauge({ n, right, low, high }) {
 
 const trouble = (n, what, key, why) => (n ? h("p", {}, h("a", { href: `#grid/${key}` }, count(n, what)), ` ${why}.`) : null);
 
-export function update() {
+function draw() {
   const summary = server.summary;
   if (root?.dataset.screen !== "progress" || !summary) return;
-  const key = JSON.stringify([summary, problems]);
+  const key = JSON.stringify([summary, problems, past]);
   if (key === drawn) return;
   drawn = key;
   const facts = [
@@ -65,20 +155,21 @@ export function update() {
     ["With a label", number(summary.labelled)],
     ["Skipped or unsure", number(summary.marked)],
     ["Encoded", number(summary.encoded)],
-    ["Model", summary.model ? `logistic regression on ${count(summary.model.labels, "label")}` : "none yet: it needs labels of two classes"],
+    ["Model", summary.model ? `${LEARNERS[summary.model.learner]}, ${count(summary.model.labels, "label")}` : "none yet: it needs labels of two classes"],
   ];
   refill(
     root,
     h("h1", {}, "Progress"),
-    h("section", { class: "card" }, h("h2", {}, "How good is it?"), ...verdict(summary.audit), gauge(summary.audit), limit(summary.gain)),
-    h("section", { class: "card" }, h("h2", {}, "So far"), h("dl", {}, facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))))),
+    h("section", { class: "card" }, h("h2", {}, "How good is it?"), ...verdict(summary.audit), gauge(summary.audit), ...limit(summary.curve)),
+    h("section", { class: "card" }, h("h2", {}, "So far"), h("dl", {}, facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)))), h("p", { class: "row" }, h("button", { type: "button", onclick: () => begin("rescan") }, "Look for new photos"), h("span", { class: "hint" }, summary.news))),
     h(
       "section",
       { class: "card" },
       h("h2", {}, "Export"),
-      h("p", {}, h("a", { class: "button main", href: "/labels.csv", download: "labels.csv" }, `Labels as CSV (${number(summary.labelled)})`), " ", h("a", { class: "button", href: "/labels.parquet", download: "labels.parquet" }, "Parquet")),
-      h("p", { class: "hint" }, "As class folders: lll labels export FOLDER --out SORTED"),
+      h("p", { class: "row" }, ...files(summary.labelled), h("button", { type: "button", disabled: !summary.labelled, onclick: sort }, "Class folders …")),
+      h("p", { class: "hint" }, "Label Studio: local files with the folder as their root, Choices called choice."),
     ),
+    h("section", { class: "card" }, h("h2", {}, "History"), history()),
     h(
       "section",
       { class: "card" },

@@ -89,7 +89,7 @@ async function send(key, one) {
 }
 
 // Asks for a piece of work in the background.
-export const begin = (work) => fetch(`/api/${work}`, { method: "POST", headers: HEADERS, body: "{}" });
+export const begin = (work, about = {}) => fetch(`/api/${work}`, { method: "POST", headers: HEADERS, body: JSON.stringify(about) });
 
 export async function get(path) {
   const answer = await fetch(path);
@@ -107,6 +107,12 @@ export async function rows() {
     sure: new Uint8Array(buffer, 4 * n, n),
     marks: new Uint8Array(buffer, 5 * n, n),
   };
+}
+
+// The address of an image; another one once its file was written anew.
+export function picture(image, size) {
+  const edition = server.summary?.editions?.[image];
+  return `/image/${image}/${size}${edition ? `?${edition}` : ""}`;
 }
 
 export function listen() {

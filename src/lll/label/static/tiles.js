@@ -1,6 +1,7 @@
 // A list of images of any length: only those in sight are in the page, at most some 180.
 
 import { h } from "./dom.js";
+import { picture } from "./server.js";
 
 const MOST = 180;
 const GAP = 6;
@@ -104,7 +105,7 @@ export class Tiles {
     return h(
       "div",
       { class: "tile", role: "option", id: `tile-${image}`, "data-image": String(image) },
-      h("img", { src: `/image/${image}/thumb`, alt: "", draggable: false, decoding: "async" }),
+      h("img", { src: picture(image, "thumb"), alt: "", draggable: false, decoding: "async" }),
       h("span", { class: "caption" }),
     );
   }

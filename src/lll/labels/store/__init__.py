@@ -7,6 +7,7 @@ from lll.labels.store.event import Event
 from lll.labels.store.names import check_new_name, checked_name
 from lll.labels.store.state import Audit, Class, Label, Proposal, State, replay
 from lll.labels.store.store import Store, has_store, open_store, store_path
+from lll.labels.store.telling import told
 
 __all__ = [
     "Audit",
@@ -24,4 +25,5 @@ __all__ = [
     "open_store",
     "replay",
     "store_path",
+    "told",
 ]

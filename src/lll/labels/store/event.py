@@ -10,6 +10,8 @@ OPS = (
     *("propose", "name", "reject"),
     *("undo", "redo"),
 )
+FOLLOWERS = ("moved", "overwritten")
+"""Actors that follow what was done to the files: nobody did it on purpose here."""
 ORIGINS = ("person", "suggestion", "import", "pseudo", "audit")
 
 

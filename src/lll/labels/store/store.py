@@ -26,7 +26,7 @@ from lll.errors import UserError
 from lll.labels.store.checks import completed
 from lll.labels.store.content import content_of
 from lll.labels.store.database import insert, opened, says_what_failed, select
-from lll.labels.store.event import Event
+from lll.labels.store.event import FOLLOWERS, Event
 from lll.labels.store.lock import held
 from lll.labels.store.state import APPLY, State, check_sound, count, replay
 
@@ -111,6 +111,8 @@ class Store:
     def undo(self, batch: str | None = None, *, actor: str = "person", uuid: str = "") -> Event:
         """Undo a ``batch`` of events, by default the last that is not undone; the undo as written.
 
+        What follows files (`FOLLOWERS`) is undone only when it is named.
+
         Its ``images`` are those that the batch was about. Raises UserError if there is nothing
         to undo, and where later events need what would be gone.
         """
@@ -137,7 +139,8 @@ class Store:
     def _last_done(self) -> str:
         self._catch_up()
         for event in reversed(self._events):
-            if event.op not in _REVERSE and event.batch not in self._state.undone:
+            mine = event.op not in _REVERSE and event.actor not in FOLLOWERS
+            if mine and event.batch not in self._state.undone:
                 return event.batch
         raise UserError(f"{self.folder}: there is nothing to undo")
 
