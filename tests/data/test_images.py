@@ -5,13 +5,13 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
+from tests.photos import draw_photo
 
 from lll.data import decoding as images
 from lll.data.decoding import UnreadableError, decode, decode_all, decode_to, pixels_of
 from lll.data.pixels import Pixels
 from lll.data.shaping import resize_all
 from lll.errors import UserError
-from tests.photos import draw_photo
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
