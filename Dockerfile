@@ -18,8 +18,8 @@ ENV PATH=/opt/lll/bin:$PATH \
     MPLCONFIGDIR=/cache/matplotlib \
     NUMBA_CACHE_DIR=/cache/numba
 # Open to all, because --user may name anybody.
-RUN useradd --create-home lll && mkdir -m 1777 /cache /work
-USER lll
+RUN useradd --uid 1000 --create-home lll && mkdir -m 1777 /cache /work
+USER 1000
 WORKDIR /work
 VOLUME /cache
 ENTRYPOINT ["lll"]
