@@ -11,7 +11,7 @@ import pytest
 from tests.chromium import missing_browser
 from tests.label.serving import link_images, serving
 
-from lll.label.encoding import ENCODER, _folder
+from lll.label.encoding import ENCODER, folder_of
 from lll.label.gallery import open_gallery
 from lll.labels.store import open_store
 from lll.learn.feature_store import FeatureStore
@@ -46,7 +46,7 @@ def place(tmp_path_factory):
     rng = np.random.default_rng(0)
     encoder = frozen_encoder(ENCODER)
     centres = rng.gamma(0.5, 1, (CLASSES, encoder.width))
-    store = FeatureStore(_folder(encoder, place / "cache"), encoder.width)
+    store = FeatureStore(folder_of(encoder, place / "cache"), encoder.width)
     stamps = [photo.stamp for photo in open_gallery(folder).photos]
     for start in range(0, N, 5000):
         own = centres[np.arange(start, start + 5000) % CLASSES]

@@ -35,7 +35,7 @@ def encoded(
     They are kept by the state of the file too, so that the next start decodes nothing.
     """
     encoder = frozen_encoder(ENCODER)
-    store = FeatureStore(_folder(encoder, cache), encoder.width)
+    store = FeatureStore(folder_of(encoder, cache), encoder.width)
     keys = [photo.stamp for photo in gallery.photos]
     found = store.find(keys)
     kept = np.flatnonzero(wanted & (found >= 0))
@@ -64,6 +64,6 @@ def _encode(gallery: Gallery, wanted: Rows, encoder: Frozen, cache: Path | None)
     return rows, features_of(part, encoder, views=0, cache=cache).base, broken
 
 
-def _folder(encoder: Frozen, cache: Path | None) -> Path:
+def folder_of(encoder: Frozen, cache: Path | None) -> Path:
     name = f"{encoder.name}-{encoder.size}-{encoder.hash}-{RESIZE}-by-file"
     return cache_folder(cache) / "features" / name
