@@ -65,5 +65,6 @@ def _encode(gallery: Gallery, wanted: Rows, encoder: Frozen, cache: Path | None)
 
 
 def folder_of(encoder: Frozen, cache: Path | None) -> Path:
+    """Where features are kept by what the files are."""
     name = f"{encoder.name}-{encoder.size}-{encoder.hash}-{RESIZE}-by-file"
     return cache_folder(cache) / "features" / name
