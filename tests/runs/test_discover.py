@@ -10,7 +10,7 @@ from PIL import Image
 from tests.photos import write_photos
 from tests.processes import in_process, one_line
 
-from lll.labels.store import open_store
+from lll.labels.store import Event, open_store, store_path
 
 HIDDEN = "star"
 
@@ -65,15 +65,70 @@ def test_an_earlier_proposal_makes_way_for_the_new_one(photos, found, tmp_path):
     assert names == ["new-1", "new-2"]
 
 
-def test_bad_input_is_one_line(photos, tmp_path):
-    def refused(*words):
-        ended = in_process("discover", *words, "--quiet")
-        assert ended.code == 2
-        return one_line(ended.err)
+def refused(*words):
+    """The one line of a command that ends with exit code 2."""
+    ended = in_process("discover", *words, "--quiet")
+    assert ended.code == 2, ended
+    return one_line(ended.err)
 
+
+@pytest.fixture
+def nothing_is_encoded(monkeypatch):
+    def encodes(*given, **named):
+        raise AssertionError("images were encoded before the input was checked")
+
+    monkeypatch.setattr("lll.runs.discover.features_of", encodes)
+    monkeypatch.setattr("lll.runs.discover.prepare", encodes)
+
+
+@pytest.mark.usefixtures("nothing_is_encoded")
+def test_bad_input_is_one_line(photos, tmp_path):
     assert "no unlabelled image" in refused("digits")
     assert "29 new classes are more than its 28" in refused(photos, "--new-classes", "29")
     assert "--new-classes 'many'" in refused(photos, "--new-classes", "many")
     bare = tmp_path / "bare"
     shutil.copytree(photos / "unlabelled", bare / "unlabelled")
     assert "label" in refused(bare)
+
+
+@pytest.mark.usefixtures("nothing_is_encoded")
+def test_too_many_new_classes_for_a_run(tmp_path):
+    words = ["--data", "digits", "--method", "baseline", "--labels", "0.5", "--epochs", "1"]
+    assert in_process("train", *words, "--out", tmp_path / "run", "--quiet").code == 0
+    line = refused(tmp_path / "run", "--new-classes", "999999")
+    assert "999999 new classes are more than its" in line
+
+
+@pytest.fixture
+def stored(photos, tmp_path):
+    """A copy of the photos with a label store of their own; its file."""
+    folder = shutil.copytree(photos, tmp_path / "stored")
+    first = min(folder.glob("ball/*.jpg")).relative_to(folder).as_posix()
+    with open_store(folder, write=True) as store:
+        missing = {"ball", "ladder", "ring"} - {*store.state().live().values()}
+        store.append([Event("class", name=name) for name in sorted(missing)])
+        ball = next(i for i, name in store.state().live().items() if name == "ball")
+        store.append([Event("label", images=(first,), class_id=ball)])
+    return folder
+
+
+@pytest.mark.usefixtures("nothing_is_encoded")
+def test_a_label_store_that_cannot_be_used_is_one_line(stored):
+    with open_store(stored, write=True):  # as another process would
+        assert "writes its labels now" in refused(stored)
+    path = store_path(stored)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + b"\0\0\0\2" + whole[64:])
+    assert "newer lll" in refused(stored)
+    path.write_bytes(whole[:2000] + b"\xff" * 3000 + whole[5000:])
+    assert "damaged" in refused(stored)
+
+
+def test_one_known_class_is_said(photos, tmp_path):
+    folder = tmp_path / "one"
+    for kind in ("ball", "unlabelled"):
+        shutil.copytree(photos / kind, folder / kind)
+    ended = in_process("discover", folder, "--new-classes", "2", "--quiet")
+    assert ended.code == 0, ended.err
+    assert ended.err.startswith("note: only one class has labels, 'ball'")
+    assert ended.err.count("\n") == 1

@@ -47,12 +47,14 @@ def discover(
 
     new = _number_of(new_classes)
     calm = quiet or as_json
-    pool = _pool(source, encoder, cache, calm)
+    pool = _pool(source, encoder, new, cache, calm)
     with working("grouping the images"):
         found = finding.discover(pool, new, seed)
     summary = _summary(found)
     paths = write_discovery(pool, found, out or _home(source), summary)
     proposed = finding.propose(pool, found)
+    if found.note:
+        say(f"note: {found.note}", err=True)
     if as_json:
         say_json(_as_json(found, paths))
         return
@@ -67,7 +69,7 @@ def _number_of(text: str) -> int | None:
     return int(text)
 
 
-def _pool(source: str, encoder: str, cache: Path | None, quiet: bool) -> Pool:
+def _pool(source: str, encoder: str, new: int | None, cache: Path | None, quiet: bool) -> Pool:
     from lll.config import RunConfig
     from lll.runs import discover as finding
     from lll.runs import load_run
@@ -75,11 +77,11 @@ def _pool(source: str, encoder: str, cache: Path | None, quiet: bool) -> Pool:
     if (Path(source) / "config.toml").is_file():
         run = load_run(source)
         with image_bar("encoding", quiet=quiet) as progress:
-            return finding.pool_of_run(run, cache=cache, progress=progress)
+            return finding.pool_of_run(run, new=new, cache=cache, progress=progress)
     config = RunConfig(data=source, method="logistic", encoder=encoder, test_share=0)
     data = load_with_bar(config, cache=cache, quiet=quiet)
     with image_bar(f"encoding with {encoder}", quiet=quiet) as progress:
-        return finding.pool_of_data(config, data, cache=cache, progress=progress)
+        return finding.pool_of_data(config, data, new=new, cache=cache, progress=progress)
 
 
 def _home(source: str) -> Path:

@@ -14,7 +14,7 @@ from lll.config import RunConfig
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
-from lll.labels.store import Event, State, open_store
+from lll.labels.store import Event, State, has_store, open_store
 from lll.learn.features import Images, Progress, features_of
 from lll.learn.front import front_of
 from lll.learn.prepare import prepare
@@ -28,6 +28,10 @@ from lll.words import count
 
 MODEL = "discover"
 """Who proposes, in the label store."""
+ONE_CLASS = (
+    "only one class has labels, {name!r}: what tells classes apart is learned from that class "
+    "alone, so groups are rough: label images of a second class"
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class Discovery:
 
     ``rows`` [u] of the pool, their group [u] by ``names`` (known classes, then new ones), and
     their ``distance`` [u] to its centre, 1 for as far as labelled images are on average.
-    ``number`` is the estimate of the number of new classes, where it was asked for.
+    ``number`` is the estimate of the number of new classes, where it was asked for. ``note``
+    says what makes the groups less sure than they look, or is empty.
     """
 
     rows: NDArray[np.intp]
@@ -76,16 +81,28 @@ class Discovery:
     names: tuple[str, ...]
     proposals: tuple[Proposal, ...]
     number: Number | None
+    note: str = ""
 
 
-def pool_of_run(run: Run, *, cache: Path | None = None, progress: Progress | None = None) -> Pool:
+def pool_of_run(
+    run: Run,
+    *,
+    new: int | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Pool:
     """The training images of ``run`` with the labels that it knows by now.
 
     Features are those of its frozen encoder, or the encodings of the one that it trained.
+    Raises as `discover` does for ``new`` classes, and for a label store that cannot be
+    written: before anything is encoded.
     """
     from lll.runs.train import data_of
 
     config = run.config.model_copy(update={"device": "cpu"})
+    _check_store(Path(config.data))
+    if run.metrics:
+        _check_number(str(run.path), new, run.metrics[-1]["unlabelled"])
     prepared = prepare(config, data_of(config, cache=cache), cache=cache, progress=progress)
     known = prepared.labels.at(max(len(run.metrics) - 1, 0))
     targets = np.full(len(prepared.ids), UNLABELLED, dtype=np.int64)
@@ -108,10 +125,19 @@ def pool_of_run(run: Run, *, cache: Path | None = None, progress: Progress | Non
 
 
 def pool_of_data(
-    config: RunConfig, data: DataSet, *, cache: Path | None = None, progress: Progress | None = None
+    config: RunConfig,
+    data: DataSet,
+    *,
+    new: int | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
 ) -> Pool:
-    """The training images of ``data`` and its labels, by the frozen encoder of ``config``."""
-    _check_labels(config.data, data.train.labels)  # before minutes of encoding
+    """The training images of ``data`` and its labels, by the frozen encoder of ``config``.
+
+    Raises as `pool_of_run` does, before minutes of encoding.
+    """
+    _check(config.data, data.train.labels, new)
+    _check_store(Path(config.data))
     front = front_of(config, torch.device("cpu"))
     if front is None:
         raise UserError(
@@ -131,7 +157,7 @@ def discover(pool: Pool, new: int | None, seed: int) -> Discovery:
     Raises UserError without a labelled or an unlabelled image, and for more classes than
     there are images.
     """
-    _check(pool, new)
+    _check(pool.where, pool.targets, new)
     targets, classes = torch.from_numpy(pool.targets), len(pool.names)
     points, number = fit_space(pool.features, pool.views).points, None
     if new is None:
@@ -149,6 +175,7 @@ def discover(pool: Pool, new: int | None, seed: int) -> Discovery:
         names=(*pool.names, *(proposal.name for proposal in proposals)),
         proposals=proposals,
         number=number,
+        note=ONE_CLASS.format(name=pool.names[0]) if classes == 1 else "",
     )
 
 
@@ -208,24 +235,31 @@ def _pool(
     )
 
 
-def _check(pool: Pool, new: int | None) -> None:
-    _check_labels(pool.where, pool.targets)
-    free = int((pool.targets < 0).sum())
-    if new is not None and new > free:
-        raise UserError(
-            f"{pool.where}: {new} new classes are more than its {count(free, 'unlabelled image')}: "
-            "lower --new-classes"
-        )
-
-
-def _check_labels(where: str, labels: NDArray[np.int64]) -> None:
+def _check(where: str, labels: NDArray[np.int64], new: int | None) -> None:
     if not (labels >= 0).any():
         raise UserError(f"{where}: no known class: label one image at least")
-    if (labels >= 0).all():
+    free = int((labels < 0).sum())
+    if not free:
         raise UserError(
             f"{where}: no unlabelled image, so there is nothing to discover: put images into a "
             "folder named 'unlabelled', or give a run that knows fewer labels"
         )
+    _check_number(where, new, free)
+
+
+def _check_number(where: str, new: int | None, free: int) -> None:
+    if new is not None and new > free:
+        raise UserError(
+            f"{where}: {new} new classes are more than its {count(free, 'unlabelled image')}: "
+            "lower --new-classes"
+        )
+
+
+def _check_store(folder: Path) -> None:
+    """UserError where ``folder`` has a label store that cannot be written now."""
+    if has_store(folder):
+        with open_store(folder, write=True):
+            pass
 
 
 def _proposals(
