@@ -328,6 +328,7 @@ def test_predict_files_and_folders(trained, pictures):
         assert row["class"] == "abcd"[int(label)]
         assert float(row["probability"]) == pytest.approx(float(probability), abs=6e-5)
         assert 0.25 <= float(row["probability"]) <= 1
+        assert row["is_unknown"] == ("no", "yes")[float(row["unknown"]) >= 0.95]
 
 
 def test_predict_into_a_file_and_with_a_named_checkpoint(trained, pictures, tmp_path):

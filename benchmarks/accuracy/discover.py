@@ -1,95 +1,86 @@
-"""Accuracy of groups on known and new classes, and the number estimated, on frozen features.
+"""Accuracy of groups on known and new classes, on frozen features.
 
-    python benchmarks/accuracy/discover.py FOLDER/lite2-128
+    python -m benchmarks.accuracy.discover DATA            scores validation images
+    python -m benchmarks.accuracy.discover DATA --test     once all is fixed
 
-Files as in `unknown.py`. 5 classes are known, by half of their images or by 10 labels each, 5 are
-new, and their number is given; in the long tail (50:1) sizes are dealt to classes at random.
-New groups are matched to new classes alone, on test rows (Hungarian method); "all slots" matches
-all groups to all classes, as ORCA does. The number is estimated in a column of its own.
+DATA as for `lll train`; features come from the product's own cache, or are encoded. 5 classes are
+known, by half of their images or by 10 labels each, 5 are new, and their number is given; in the
+long tail (50:1) sizes are dealt to classes at random. New groups are matched to new classes alone
+(Hungarian method); "all slots" matches all groups to all classes, as ORCA does.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from benchmarks.accuracy.features import Material, material
+from benchmarks.accuracy.worlds import HALF, cell, deal, save, table
 
 from lll.methods.features.space import fit_space
 from lll.methods.novel.groups import group
-from lll.methods.novel.number import estimate_number, known_share_of
+from lll.methods.novel.number import known_share_of
 from lll.metrics.discovery import discovery_accuracy
 
-KNOWN = 5
-Classes = NDArray[np.int64]
-SETTINGS = {  # labels of a known class (0: half of its images), and largest over smallest class
-    "half": (0, 1.0),
-    "10 labels": (10, 1.0),
-    "half, tail": (0, 50.0),
-    "10 labels, tail": (10, 50.0),
+KNOWN = NEW = 5
+SETTINGS = {  # kind of world, and labels of a known class
+    "half": ("frequent", HALF),
+    "10 labels": ("frequent", 10),
+    "half, tail": ("tail", HALF),
+    "10 labels, tail": ("tail", 10),
 }
-HEAD = ("setting", "all", "known", "new", "all slots", "number of new (low to high)")
+HEAD = ("all", "known", "new", "all_slots")
 
 
-def deal(
-    rng: np.random.Generator, truth: Classes, labels: int, tail: float, most: int
-) -> tuple[NDArray[np.intp], Classes, Classes]:
-    """Rows of a pool, their targets (known classes counted from 0, else -1), and the known ones."""
-    classes = rng.permutation(10)[:KNOWN]
-    sizes = rng.permutation([tail ** (-c / 9) for c in range(10)]) * min(most // 10, 5000)
-    parts, targets = [], []
-    for c in range(10):
-        rows = rng.permutation(np.flatnonzero(truth == c))[: int(sizes[c])]
-        target = np.full(len(rows), -1)
-        if c in classes:
-            target[: labels or len(rows) // 2] = np.flatnonzero(classes == c)[0]
-        parts.append(rows)
-        targets.append(target)
-    rows, target = np.concatenate(parts), np.concatenate(targets)
-    order = np.argsort(rows)
-    return rows[order], target[order], classes
+def measure(m: Material, setting: str, seed: tuple[int, int], most: int) -> dict[str, Any]:
+    """Shares of images that are right."""
+    kind, labels = SETTINGS[setting]
+    world = deal(m.truth, kind, KNOWN, NEW, labels, most, seed)
+    space = fit_space(m.features[world.rows], m.prepared.seen(world.rows))
+    targets = torch.from_numpy(world.targets)
+    share = known_share_of(space.points, targets >= 0, KNOWN, NEW, seed[1])
+    found = group(space.points, targets, KNOWN, NEW, share, seed[1])
+    of, _ = found.placed(space.transform(m.scored))
+    return vars(discovery_accuracy(of.numpy(), world.inside(m.answers), KNOWN))
 
 
-def measure(prefix: str, setting: str, draw: int, most: int) -> list[float]:
-    """All, known, new and all-slots accuracy in percent, the number estimated, its bounds."""
-    features, truth, tested, test_truth = (
-        np.load(f"{prefix}-{name}.npy", mmap_mode="r")
-        for name in ("train", "train-labels", "test", "test-labels")
-    )
-    labels, tail = SETTINGS[setting]
-    rows, target, classes = deal(np.random.default_rng([13, draw]), truth, labels, tail, most)
-    plain = torch.from_numpy(features[rows])
-    space = fit_space(plain, plain[None])
-    targets = torch.from_numpy(target)
-    number = estimate_number(space.points, targets >= 0, KNOWN, draw)
-    share = known_share_of(space.points, targets >= 0, KNOWN, 10 - KNOWN, draw)
-    found = group(space.points, targets, KNOWN, 10 - KNOWN, share, draw)
-    of, _ = found.placed(space.transform(torch.from_numpy(np.array(tested))))
-    rank = np.argsort(np.concatenate([classes, np.setdiff1d(np.arange(10), classes)]))
-    scores = discovery_accuracy(of.numpy(), rank[test_truth], KNOWN)
-    shares = (scores.all, scores.known, scores.new, scores.all_slots)
-    return [100 * s for s in shares if s is not None] + [number.new, number.low, number.high]
+def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One dictionary for each world."""
+    for setting in given.settings.split("|"):
+        for draw in range(given.draws):
+            found = measure(m, setting, (given.seed, draw), given.rows)
+            yield {"setting": setting, "draw": draw} | found
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table and write every number."""
     parse = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parse.add_argument("prefix", type=Path, help="path of the feature files up to -train.npy")
+    parse.add_argument("data", help="as for `lll train`")
+    parse.add_argument("--encoder", default="efficientnet_lite2")
     parse.add_argument("--draws", type=int, default=5)
-    parse.add_argument("--rows", type=int, default=50_000, help="training rows at most")
+    parse.add_argument("--seed", type=int, default=1, help="of the draws")
+    parse.add_argument("--rows", type=int, default=4500, help="of the largest class in the pool")
     parse.add_argument("--settings", default="|".join(SETTINGS), help="with | between")
+    parse.add_argument("--test", action="store_true", help="score the test images")
     given = parse.parse_args()
-    say = sys.stdout.write
-    say(f"| {' | '.join(HEAD)} |\n{'|---' * len(HEAD)}|\n")
-    for setting in given.settings.split("|"):
-        found = [measure(str(given.prefix), setting, d, given.rows) for d in range(given.draws)]
-        cells = [f"{np.mean(c):.1f} ± {np.std(c):.1f}" for c in list(zip(*found, strict=True))[:4]]
-        numbers = ", ".join(f"{int(f[4])} ({int(f[5])} to {int(f[6])})" for f in found)
-        say(f"| {setting} | {' | '.join(cells)} | {numbers} |\n")
-        sys.stdout.flush()
+    torch.set_grad_enabled(False)
+    m, found = material(given.data, given.encoder, given.test), []
+    for each in run(m, given):
+        found.append(each)
+        sys.stderr.write(f"{each}\n")
+    save(
+        f"discover-{m.prepared.facts.name}-{'test' if given.test else 'validation'}",
+        vars(given),
+        found,
+    )
+    rows = [
+        [name, *(cell(e[k] for e in found if e["setting"] == name) for k in HEAD)]
+        for name in given.settings.split("|")
+    ]
+    sys.stdout.write(table(["in %", *HEAD], rows))
 
 
 if __name__ == "__main__":

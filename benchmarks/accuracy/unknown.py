@@ -1,11 +1,14 @@
 """AUROC of known against unknown images, by score: 5 known classes, 5 unknown, frozen features.
 
-    python benchmarks/accuracy/unknown.py FOLDER/lite2-128
+    python -m benchmarks.accuracy.unknown DATA            scores validation images
+    python -m benchmarks.accuracy.unknown DATA --test     once all is fixed
 
-``PREFIX-train.npy`` and ``PREFIX-test.npy`` are features [n, d], ``PREFIX-train-labels.npy`` and
-``PREFIX-test-labels.npy`` their classes. In the pool of training rows unknown classes are as
-frequent as known ones, rare (a tenth), or absent; the space of points is that of the pool.
-Classes, pool and labels are drawn anew in each draw; test rows are scored once.
+DATA as for `lll train`; features come from the product's own cache, or are encoded. In the pool
+unknown classes are as frequent as known ones, rare (a tenth), absent, or all classes are of a long
+tail. Classes, pool and labels are drawn anew in each draw. The space of points is made from the
+pool alone, as a run does; ``--space all`` makes it from training images of all classes, which
+a run whose pool holds no unknown class cannot. "saved" is what `lll train` saves with a run; its
+calibration error and alarms follow.
 """
 
 from __future__ import annotations
@@ -13,118 +16,139 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from benchmarks.accuracy.features import Material, material
+from benchmarks.accuracy.worlds import World, cell, deal, save, table
 from torch import Tensor
 
 from lll.methods.features.graph import nearest, neighbour_graph
-from lll.methods.features.space import fit_space
+from lll.methods.features.softmax import with_ones
+from lll.methods.features.space import Space, fit_space
 from lll.methods.novel import unknown as u
-from lll.methods.novel.number import known_shares
-from lll.metrics.unknown import auroc
+from lll.methods.novel.scorer import Unknown
+from lll.metrics.unknown import auroc, calibration_error
 
-KNOWN, POOL, LABELS = 5, 15_000, (4, 25, 400)
-WORLDS = {"frequent": 1.0, "rare": 0.1, "absent": 0.0}
+KNOWN, LABELS = 5, (4, 25, 400)
+WORLDS = ("frequent", "rare", "absent", "tail")
 
 
-def scores(known: u.Known, test: Tensor, near: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    """Each score of the test points [m, d], whose neighbours in the pool are ``near``."""
-    c, points = known.classes, known.points
-    means, weights, scatter = u.class_means(known), u.classifier(known), u.scatter_of(known)
-    logits = torch.cat([test, torch.ones(len(test), 1)], dim=1) @ weights
-    mass, closeness = u.propagated_mass(known), near[0].clamp(min=0) ** 3
-    labelled = points[known.labelled]
-    out = {
-        "maximum softmax": -logits.softmax(dim=1).amax(dim=1),
+def labels_alone(known: u.Known, test: Tensor) -> dict[str, Tensor]:
+    """The scores of ``test`` [m, d] that need labelled rows alone."""
+    weights, scatter = u.classifier(known), u.scatter_of(known)
+    labelled = known.points[known.labelled]
+    unit = torch.nn.functional.normalize(test[:, : u.WIDTH], dim=1)
+    return {
+        "greatest softmax": -(with_ones(test) @ weights).softmax(dim=1).amax(dim=1),
         "energy": u.energy(test, weights),
         "Mahalanobis, shrunken": u.mahalanobis(test, *scatter),
         "5th nearest labelled row": -nearest(test, labelled, min(5, len(labelled)))[0][:, -1],
-        "class-mean cosine": -(test[:, : u.WIDTH] / test[:, : u.WIDTH].norm(dim=1, keepdim=True)
-                               @ means.T).amax(dim=1),
-        "class-mean cosines, all": u.mean_cosine(test, means),
-        "propagated mass": (mass[near[1]] * closeness).sum(dim=1) / closeness.sum(dim=1),
-        "spare slots": u.beyond(test, u.spare_slots(known), c),
-        "pool as other": u.beyond(test, u.pool_as_other(known), c),
-    }  # fmt: skip
-    share = float(known_shares(points, known.labelled, 0).median())
-    out["taught"] = u.beyond(test, u.taught(known, share), c)
-    three = ("propagated mass", "spare slots", "pool as other")
-    out["three ranks"] = sum(u.ranks(out[name]) for name in three)
-    out["first study: switched"] = out["three ranks" if share < 0.8 else "class-mean cosine"]
-    alone = ("energy", "Mahalanobis, shrunken", "class-mean cosines, all")
-    out["labels alone"] = sum(u.ranks(out[name]) for name in alone)
-    out["two"] = u.ranks(out["energy"]) + u.ranks(out["Mahalanobis, shrunken"])
-    out["ours: switched"] = out[
-        "taught" if share < u.switch(int(known.labelled.sum())) else "labels alone"
-    ]
-    out["known share, %"] = torch.tensor([share])
-    return out
+        "class-mean cosine": -(unit @ u.class_means(known).T).amax(dim=1),
+    }
 
 
-def measure(prefix: str, draws: int, only: list[str]) -> Iterator[tuple[str, str, int, float]]:
-    """Score, world, labels per class, and AUROC in percent (or the share)."""
-    features, truth, tested, test_truth = (
-        np.load(f"{prefix}-{name}.npy", mmap_mode="r")
-        for name in ("train", "train-labels", "test", "test-labels")
+def with_the_pool(known: u.Known, test: Tensor, share: float) -> dict[str, Tensor]:
+    """Scores of ``test`` [m, d] that look at the pool, ``share`` of which is known."""
+    c, points = known.classes, known.points
+    near, rows = nearest(test[:, : u.WIDTH], points[:, : u.WIDTH], 15)
+    close = near.clamp(min=0) ** 3
+    mass = (u.propagated_mass(known)[rows] * close).sum(dim=1) / close.sum(dim=1)
+    three = (
+        mass,
+        u.beyond(test, u.spare_slots(known), c),
+        u.beyond(test, u.pool_as_other(known), c),
     )
-    for world in only:
-        for draw in range(draws):
-            rng = np.random.default_rng([11, draw])
-            classes = rng.permutation(10)[:KNOWN]
-            rows = _pool(rng, truth, classes, WORLDS[world])
-            plain = torch.from_numpy(features[rows])
-            space = fit_space(plain, plain[None])
-            graph = neighbour_graph(space.points[:, : u.WIDTH])
-            test = space.transform(torch.from_numpy(np.array(tested)))
-            near = nearest(test[:, : u.WIDTH], space.points[:, : u.WIDTH], 15)
-            unknown = ~np.isin(test_truth, classes)
+    alone = u.places_of(known).score(points)
+    return {
+        "three ranks": torch.stack([u.ranks(score) for score in three]).sum(dim=0),
+        "taught": u.beyond(test, u.taught(known, share), c),
+        "settled": u.settled(known, alone, share).score(test),
+    }
+
+
+def measure(
+    m: Material, space: Space, world: World, full: bool, seed: int
+) -> Iterator[tuple[str, float]]:
+    """Scores and their AUROC, and what else is measured, in one world."""
+    outside = world.inside(m.answers) >= KNOWN
+    points, test = space.points, space.transform(m.scored)
+    targets = torch.from_numpy(world.targets)
+    saved = Unknown()
+    share = saved.fit(points, targets, KNOWN, seed)
+    known = u.Known(points, targets, KNOWN, seed=seed)
+    scores = labels_alone(known, test)
+    if full:
+        graph = neighbour_graph(points[:, : u.WIDTH])
+        scores |= with_the_pool(u.Known(points, targets, KNOWN, graph, seed), test, share)
+    told = saved(test).numpy()
+    scores["saved"] = torch.from_numpy(told)
+    yield from ((name, auroc(outside, score.numpy())) for name, score in scores.items())
+    yield "saved: calibration error", calibration_error(outside, told)
+    yield "saved: unknown ones found", float((told[outside] >= saved.LIMIT).mean())
+    yield "saved: false alarms", float((told[~outside] >= saved.LIMIT).mean())
+    yield "share of known ones, estimated", share
+    free = world.inside(m.truth[world.rows[world.targets < 0]])
+    yield "share of known ones, true", float((free < KNOWN).mean())
+
+
+def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One dictionary for each number."""
+    whole = fit_space(*_some(m, np.arange(0, len(m.truth), 5))) if given.space == "all" else None
+    for draw in range(given.draws):
+        for kind in given.worlds.split(","):
+            space = None
             for labels in LABELS:
-                targets = torch.from_numpy(_targets(rng, truth[rows], classes, labels))
-                known = u.Known(space.points, targets, KNOWN, graph)
-                for name, score in scores(known, test, near).items():
-                    found = float(score) if len(score) == 1 else auroc(unknown, score.numpy())
-                    yield name, world, labels, 100 * found
+                seed = (given.seed, draw)
+                world = deal(m.truth, kind, KNOWN, KNOWN, labels, given.rows, seed)
+                if space is None:
+                    space = _space(m, world, whole)
+                for name, value in measure(m, space, world, given.full, draw):
+                    yield {"score": name, "world": kind, "labels": labels, "draw": draw,
+                           "value": round(value, 5)}  # fmt: skip
 
 
-def _pool(
-    rng: np.random.Generator, truth: NDArray[np.int64], classes: NDArray[np.int64], share: float
-) -> NDArray[np.intp]:
-    rows = rng.permutation(len(truth))[:POOL]
-    inside = np.isin(truth[rows], classes)
-    outside = rows[~inside]
-    kept = outside[: int(share * len(outside))]
-    return np.asarray(np.sort(np.concatenate([rows[inside], kept])))
+def _some(m: Material, at: np.ndarray) -> tuple[Tensor, Tensor]:
+    return m.features[at], m.prepared.seen(at)
 
 
-def _targets(
-    rng: np.random.Generator, truth: NDArray[np.int64], classes: NDArray[np.int64], labels: int
-) -> NDArray[np.int64]:
-    targets = np.full(len(truth), -1)
-    for number, c in enumerate(classes):
-        targets[rng.permutation(np.flatnonzero(truth == c))[:labels]] = number
-    return targets
+def _space(m: Material, world: World, whole: Space | None) -> Space:
+    if whole is None:
+        return fit_space(*_some(m, world.rows))
+    return Space(whole.transform, whole.transform(m.features[world.rows]))
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table and write every number."""
     parse = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parse.add_argument("prefix", type=Path, help="path of the feature files up to -train.npy")
+    parse.add_argument("data", help="as for `lll train`")
+    parse.add_argument("--encoder", default="efficientnet_lite2")
     parse.add_argument("--draws", type=int, default=5)
+    parse.add_argument("--seed", type=int, default=0, help="of the draws")
+    parse.add_argument("--rows", type=int, default=1500, help="of the largest class in the pool")
     parse.add_argument("--worlds", default=",".join(WORLDS), help="of the pool")
+    parse.add_argument("--space", choices=("pool", "all"), default="pool")
+    parse.add_argument("--full", action="store_true", help="scores that look at the pool, too")
+    parse.add_argument("--test", action="store_true", help="score the test images")
     given = parse.parse_args()
-    only, found = given.worlds.split(","), {}
-    for name, world, labels, value in measure(str(given.prefix), given.draws, only):
-        found.setdefault((name, world, labels), []).append(value)
-    say = sys.stdout.write
-    say("| score | " + " | ".join(f"{w} {n}" for w in only for n in LABELS) + " |\n")
-    say("|---" * (1 + len(only) * len(LABELS)) + "|\n")
-    for name in dict.fromkeys(name for name, _, _ in found):
-        cells = [found[name, world, labels] for world in only for labels in LABELS]
-        shown = " | ".join(f"{np.mean(c):.1f} ± {np.std(c):.1f}" for c in cells)
-        say(f"| {name} | {shown} |\n")
+    torch.set_grad_enabled(False)
+    m, found = material(given.data, given.encoder, given.test), []
+    name = f"unknown-{m.prepared.facts.name}-{given.space}-{'test' if given.test else 'validation'}"
+    for each in run(m, given):
+        found.append(each)
+        if each["score"] == "saved":
+            sys.stderr.write(f"{each}\n")
+            save(name, vars(given), found)
+    save(name, vars(given), found)
+    kinds = given.worlds.split(",")
+    columns = [(kind, labels) for kind in kinds for labels in LABELS]
+    rows = []
+    for name in dict.fromkeys(each["score"] for each in found):
+        mine = [each for each in found if each["score"] == name]
+        at = {c: [e["value"] for e in mine if (e["world"], e["labels"]) == c] for c in columns}
+        rows.append([name, *(cell(at[c]) for c in columns)])
+    sys.stdout.write(table(["in %", *(f"{kind} {labels}" for kind, labels in columns)], rows))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_a_step_moves_just_the_parts_it_reaches(method):
         learner.take(step, batch)
         assert changed(before, learner.parts) == set(step.reaches)
     assert {name for step in learner.stages[0] for name in step.reaches} == REACHED[method]
-    assert set(learner.parts) == REACHED[method]
+    assert set(learner.parts) == REACHED[method] | {"unknown"}  # that one learns nothing
 
 
 def test_the_probe_alone_learns_from_labels_in_self_supervised():

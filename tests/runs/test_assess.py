@@ -61,6 +61,22 @@ def test_chosen_is_the_epoch_chosen_on_validation_and_the_latest_without_one(run
     assert found["accuracy"]["chosen"] is None
 
 
+def test_how_many_images_are_called_unknown(tmp_path):
+    known = train(tiny_config(classes="2", epochs=2), tmp_path / "run", data=tiny_data())
+    found = evaluate(known, data=tiny_data())
+    part = load_learner(known, checkpoint="latest").parts["unknown"]
+    assert part.fitted
+    assert sorted(part.known.tolist()) == sorted(
+        prepare(known.config, tiny_data()).labels.at(1).classes
+    )
+    unknown = found["unknown"]
+    assert 0 <= unknown["auroc"] <= 1
+    assert 0 <= unknown["found"] <= 1
+    assert unknown["false_alarms"] <= 0.5
+    assert unknown["calibration_error"] is None
+    assert "rank" in found["missing"]["calibration of unknown"]
+
+
 def test_figures_of_the_latent_space_stand_on_its_encodings(run, figures):
     from sklearn.metrics import silhouette_score
     from sklearn.neighbors import KNeighborsClassifier
@@ -149,7 +165,9 @@ K5, K20, PROBE = "5 nearest neighbours", "20 nearest neighbours", "linear probe"
 OF_CLASSES = "silhouette, classes"
 CLUSTERS = {"k-means NMI", "k-means ARI", "k-means matched", "silhouette, clusters"}
 COURSE = {"forgetting", "area under accuracy against labels"}  # of one epoch
-UNKNOWN = {"known against unknown, AUROC", "calibration of unknown"}
+RANKED = {"calibration of unknown"}  # of a method whose score is a rank
+CALLED = {"unknown images called so", "known images called unknown"}
+UNKNOWN = {"known against unknown, AUROC"} | CALLED | RANKED
 WITHOUT_TEST = {"test accuracy", PROBE, K5, K20, OF_CLASSES} | CLUSTERS | COURSE | UNKNOWN
 SMALL_DATA = {
     "no test images": (NO_TEST, WITHOUT_TEST),
@@ -159,9 +177,12 @@ SMALL_DATA = {
         relabelled([1] * 10 + [-1] * 30),
         {OF_CLASSES} | CLUSTERS | COURSE | UNKNOWN,
     ),
-    "three test images": (relabelled([0, 1, 2] + [-1] * 37), {OF_CLASSES} | CLUSTERS | COURSE),
-    "16 training images": (few(4, 10), {K20} | COURSE),
-    "4 training images": (few(1, 10), {K5, K20} | COURSE),
+    "three test images": (
+        relabelled([0, 1, 2] + [-1] * 37),
+        {OF_CLASSES} | CLUSTERS | COURSE | RANKED,
+    ),
+    "16 training images": (few(4, 10), {K20} | COURSE | RANKED),
+    "4 training images": (few(1, 10), {K5, K20} | COURSE | RANKED),
 }
 
 

@@ -35,8 +35,9 @@ def predict(
         bool, typer.Option("--why", help="Add the five labelled images most like each image.")
     ] = False,
     unknown_above: Annotated[
-        float, typer.Option(min=0, max=1, help="Score from which on an image is unknown.")
-    ] = 0.5,
+        float | None,
+        typer.Option(min=0, max=1, help="Score from which on an image is unknown (the run's own)."),
+    ] = None,
     strict: Strict = False,
     cache: Cache = None,
 ) -> None:
@@ -93,7 +94,7 @@ def _say_not_calibrated(error: float) -> None:
 
 
 def _rows(
-    predictions: Iterable[Prediction], no_set: str, unknown_above: float
+    predictions: Iterable[Prediction], no_set: str, unknown_above: float | None
 ) -> Iterator[tuple[object, ...]]:
     most = max((len(p.near) for p in predictions), default=0)
     columns = (f"near_{i}{what}" for i in range(1, most + 1) for what in ("", "_class", "_cosine"))
@@ -101,6 +102,7 @@ def _rows(
     for p in predictions:
         names = no_set if p.classes is None else " | ".join(p.classes)
         near = (cell for n in p.near for cell in (n.path, n.class_name, round(n.cosine, 3)))
-        verdict = ("no", "yes")[p.unknown >= unknown_above] if p.unknown_is_calibrated else ""
+        limit = p.unknown_from if unknown_above is None else unknown_above
+        verdict = "" if limit is None else ("no", "yes")[p.unknown >= limit]
         unknown = f"{p.unknown:.4f}"
         yield (p.path, p.class_name, f"{p.probability:.4f}", names, unknown, verdict, *near)

@@ -18,6 +18,7 @@ from lll.learn.front import last_blocks
 from lll.learn.optimizers import clipped, load_states, new_optimizers, summed
 from lll.methods.batch import Batch
 from lll.methods.method import Losses, Method, Nets, Rows, Shape, Stages, Step
+from lll.methods.novel.quantiles import Quantiles
 from lll.nets import (
     activation_named,
     build_encoder,
@@ -72,6 +73,8 @@ class Learner(nn.Module):
         self.add_module("encoder", encoder)
         for name, part in self.method.parts(shape, config.options).items():
             self.add_module(name, part)
+        if self.method.fit is None:
+            self.add_module("unknown", Quantiles())
         self._follow()
         self.to(device)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

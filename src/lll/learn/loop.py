@@ -16,6 +16,7 @@ from lll.labels.events import UNLABELLED
 from lll.learn.batches import epoch_batches
 from lll.learn.feeding import minibatches
 from lll.learn.graphs import Replayed
+from lll.learn.known import fit_quantiles
 from lll.learn.learner import Learner
 from lll.learn.position import Position
 from lll.learn.prepare import Prepared, known_figures
@@ -89,6 +90,8 @@ def learn(
             yield Epoch(epoch, finished, wrong)
             return
         begun = monotonic()
+        if score:
+            fit_quantiles(prepared, learner, epoch)
         figures = {
             **known_figures(prepared, epoch),
             **notes,

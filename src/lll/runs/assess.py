@@ -16,6 +16,7 @@ from lll.errors import UserError
 from lll.learn.feeding import Split
 from lll.learn.learner import Learner
 from lll.learn.prepare import Prepared
+from lll.methods.novel.scorer import unknown_of
 from lll.metrics.accuracy import accuracy, confusion
 from lll.metrics.clusters import SILHOUETTE_MOST
 from lll.metrics.points import check_finite
@@ -24,7 +25,7 @@ from lll.runs.audit import audited_in
 from lll.runs.checkpoint import Position, load_checkpoint
 from lll.runs.figures import FIGURES, Classes, Figure, Judged
 from lll.runs.files import write_whole
-from lll.runs.predict import Encoded, encode, load_learner, unknown_scores
+from lll.runs.predict import Encoded, encode, load_learner, unknown_from, unknown_scores
 from lll.runs.record import Run, load_run
 from lll.runs.train import data_of
 from lll.seeding import numpy_generator
@@ -71,7 +72,18 @@ def evaluate(
     encoded = _encode(run, learner, train, "training"), _encode(run, learner, test, "test")
     ours, theirs = (one.encodings for one in encoded)
     unknown = unknown_scores(learner, encoded[1])
-    judged = Judged(run, prepared, ours, train.truth, theirs, test.truth, unknown)
+    part, limit = unknown_of(learner.parts), unknown_from(learner)
+    judged = Judged(
+        run,
+        prepared,
+        ours,
+        train.truth,
+        theirs,
+        test.truth,
+        unknown,
+        called_unknown=unknown >= (np.inf if limit is None else limit),
+        unknown_is_probability=part is not None and part.PROBABILITY,
+    )
     return {
         "run": str(run.path),
         "method": run.config.title,

@@ -37,8 +37,9 @@ class Judged:
 
     ``train`` [n, d] and ``test`` [m, d] are the encodings of labelled training and test images,
     ``train_classes`` [n] and ``test_classes`` [m] their classes; ``unknown`` [m] says how little
-    each test image looks like a known class, in [0, 1]. Properties raise UserError where they
-    cannot be had.
+    each test image looks like a known class, in [0, 1], and ``called_unknown`` [m] whether it is
+    called so; ``unknown_is_probability`` where that is what it is. Properties raise UserError
+    where they cannot be had.
     """
 
     run: Run
@@ -48,6 +49,8 @@ class Judged:
     test: Points
     test_classes: Classes
     unknown: Points
+    called_unknown: NDArray[np.bool_]
+    unknown_is_probability: bool
 
     @property
     def outside(self) -> NDArray[np.bool_]:
@@ -121,6 +124,12 @@ def _forgetting(judged: Judged) -> float:
     return value
 
 
+def _calibration(judged: Judged) -> float:
+    if not judged.unknown_is_probability:
+        raise UserError("the score of this method is a rank among known images, no probability")
+    return calibration_error(judged.outside, judged.unknown)
+
+
 def _area(judged: Judged) -> float:
     metrics = judged.run.metrics
     value = area_under_labels(
@@ -153,10 +162,18 @@ FIGURES: dict[str, Figure] = {
         lambda j: auroc(j.outside, j.unknown),
         how="of test images; chance is 50%",
     ),
+    "unknown.found": Figure(
+        "unknown images called so",
+        lambda j: float(j.called_unknown[j.outside].mean()),
+        how="of test images of unknown classes",
+    ),
+    "unknown.false_alarms": Figure(
+        "known images called unknown",
+        lambda j: float(j.called_unknown[~j.outside].mean()),
+        how="of test images of known classes",
+    ),
     "unknown.calibration_error": Figure(
-        "calibration of unknown",
-        lambda j: calibration_error(j.outside, j.unknown),
-        how="expected error of the probability, 0 is best",
+        "calibration of unknown", _calibration, how="expected error of the probability, 0 is best"
     ),
     "latent.linear_probe": Figure(
         "linear probe", lambda j: linear_probe_accuracy(*j.sides), how=f"logistic, {_FITTED}"

@@ -48,8 +48,8 @@ class Prediction:
 
     ``classes`` is the set that holds the true class but for a chosen error, likeliest first;
     None where too few labels were held out to say. ``near`` are labelled images like it.
-    ``unknown`` in [0, 1] says how little it looks like any known class; calibrated, as
-    ``unknown_is_calibrated`` says, it is a probability.
+    ``unknown`` in [0, 1] says how little it looks like any known class, ``unknown_from`` from
+    where on that is to be called unknown; None for a run of an earlier version.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Prediction:
     classes: tuple[str, ...] | None = None
     near: tuple[Neighbour, ...] = ()
     unknown: float = 0.0
-    unknown_is_calibrated: bool = False
+    unknown_from: float | None = None
 
 
 def load_learner(
@@ -165,9 +165,9 @@ def predict_files(
             inputs = torch.from_numpy(images)
             encoded = encode(learner, inputs)
             unknown = unknown_scores(learner, encoded)
-            calibrated = unknown_of(learner.parts) is not None
+            limit = unknown_from(learner)
             predictions += (
-                replace(one, unknown=float(score), unknown_is_calibrated=calibrated)
+                replace(one, unknown=float(score), unknown_from=limit)
                 for one, score in zip(
                     _predicted(run, kept, encoded, threshold, find), unknown, strict=True
                 )
@@ -205,14 +205,21 @@ def _predicted(
 def unknown_scores(learner: Learner, encoded: Encoded) -> NDArray[np.float32]:
     """How little each image [n] looks like a known class, in [0, 1].
 
-    A probability where the learner has fitted that; else one minus the greatest probability.
+    A probability or a rank, as the learner has fitted it (`Unknown`, `Quantiles`); of a run of
+    an earlier version one minus the greatest probability.
     """
     unknown = unknown_of(learner.parts)
     if unknown is None:
         return np.asarray(1 - encoded.probabilities.max(axis=1), dtype=np.float32)
     with torch.inference_mode():
-        points = torch.from_numpy(encoded.encodings).to(unknown.line.device)
-        return np.asarray(unknown(points).cpu(), dtype=np.float32)
+        given = (torch.from_numpy(part) for part in (encoded.encodings, encoded.probabilities))
+        return np.asarray(unknown.of(*given).cpu(), dtype=np.float32)
+
+
+def unknown_from(learner: Learner) -> float | None:
+    """From which score on an image is to be called unknown; None where nothing says so."""
+    unknown = unknown_of(learner.parts)
+    return None if unknown is None else unknown.LIMIT
 
 
 def held_out(learner: Learner) -> NDArray[np.float32]:

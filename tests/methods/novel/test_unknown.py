@@ -12,10 +12,10 @@ from lll.methods.novel.scorer import Unknown
 CLASSES = 4
 
 
-def world(unknown, each=120, labels=30, seed=0):
+def world(unknown, each=120, labels=30, seed=0, apart=5.0):
     """Points, targets, and which rows are of no known class."""
     sizes = [each] * CLASSES + [unknown] * 2
-    points, truth = clouds(tuple(s for s in sizes if s), width=12, apart=5.0, seed=seed)
+    points, truth = clouds(tuple(s for s in sizes if s), width=12, apart=apart, seed=seed)
     points = torch.nn.functional.normalize(points, dim=1)
     return points, told(truth, CLASSES, labels), truth >= CLASSES
 
@@ -35,6 +35,8 @@ SCORES = {
     "other": lambda k: u.beyond(k.points, u.pool_as_other(k), k.classes),
     "mass": u.propagated_mass,
     "ranks": u.transductive_rank,
+    "places": lambda k: u.places_of(k).score(k.points),
+    "settled": lambda k: u.settled(k, u.places_of(k).score(k.points), 0.6).score(k.points),
     "taught": lambda k: u.beyond(k.points, u.taught(k, 0.6), k.classes),
 }
 
@@ -53,6 +55,17 @@ def test_mahalanobis_is_that_of_numpy():
     means, inverse = u.scatter_of(u.Known(points, targets, CLASSES))
     slow = [min(float((p - m) @ inverse @ (p - m)) for m in means) for p in points[:20]]
     torch.testing.assert_close(u.mahalanobis(points[:20], means, inverse), torch.tensor(slow))
+
+
+def test_places_settle_where_labels_are_few_and_not_typical():
+    """One label per class, each far from its centre: the pool says where the classes are."""
+    points, targets, outside = world(0, each=200, labels=1, apart=3.0)
+    few = u.Known(points, targets, CLASSES, neighbour_graph(points))
+    alone = u.places_of(few)
+    found = u.settled(few, alone.score(points), 1.0)
+    others, _, outside = world(120, seed=1, apart=3.0)
+    before, after = (roc_auc_score(outside, p.score(others)) for p in (alone, found))
+    assert after > before + 0.02
 
 
 @pytest.mark.parametrize("unknown", [120, 0], ids=["a pool with unknown rows", "without"])

@@ -15,12 +15,14 @@ from lll.methods.features.graph import neighbour_graph
 from lll.methods.features.softmax import fit_softmax, with_ones
 from lll.methods.novel import unknown as u
 from lll.methods.novel.number import known_shares
+from lll.methods.novel.quantiles import Quantiles
 
 LABELLED, POOL = 4000, 10_000  # rows at most that a score is fitted to
 FOLD_LABELLED, FOLD_POOL = 1500, 2500  # and where a class is left out
 FOLDS = 4  # classes at most that are left out in turn
 ENOUGH = 50  # unlabelled rows from which on the share of known ones is estimated
-BUFFERS = ("means", "centres", "inverse", "moments", "beyond", "line")
+MIXED = 0.5  # share of unknown rows in the pool from which on `u.taught` alone answers
+BUFFERS = ("means", "centres", "inverse", "moments", "beyond", "scale", "line")
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,21 @@ class Task:
 class Unknown(nn.Module):
     """The probability that an image is of no known class; nothing that predicting changes.
 
-    Where the pool of unlabelled images holds unknown classes it is that of `u.taught`, else of
-    `u.mahalanobis` and `u.mean_cosine`, which need labels alone. Calibrated with one known
-    class left out in turn: at 0.5 as many of known as of unknown images would be wrong, were
-    there as many of either.
+    Where the pool of unlabelled images holds many unknown ones it is that of `u.taught`, where
+    it holds none that of `u.settled` places, and in between a mixture. Without a pool the labelled
+    rows alone say the places. Calibrated with one known class left out in turn: at 0.5 as many
+    of known as of unknown images would be wrong, were there as many of either.
     """
+
+    LIMIT = 0.5
+    PROBABILITY = True
 
     means: Tensor
     centres: Tensor
     inverse: Tensor
     moments: Tensor
     beyond: Tensor
+    scale: Tensor
     line: Tensor
 
     def __init__(self) -> None:
@@ -57,23 +63,29 @@ class Unknown(nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether it has been fitted."""
-        return bool(len(self.line))
+        """Whether it has been fitted, by this version."""
+        return bool(len(self.line)) and bool(len(self.scale)) == bool(len(self.beyond))
 
     def forward(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
         """The probability of each of ``points``, those that the classifier sees."""
         return torch.sigmoid(self.line[0] * self.raw(points) + self.line[1])
 
+    def of(
+        self, encodings: Float[Tensor, "m d"], probabilities: Float[Tensor, "m c"]
+    ) -> Float[Tensor, " m"]:
+        """The probability of each image, from the encodings alone."""
+        found: Tensor = self(encodings.to(self.line))
+        return found
+
     def raw(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
         """The score before calibration."""
-        if len(self.beyond):
-            return u.beyond(points, self.beyond, len(self.means))
-        two = self._two(points)
-        return ((two - self.moments[0]) / self.moments[1]).mean(dim=1)
-
-    def _two(self, points: Float[Tensor, "m d"]) -> Float[Tensor, "m 2"]:
-        far = u.mahalanobis(points, self.centres, self.inverse).sqrt()
-        return torch.stack([far, u.mean_cosine(points, self.means)], dim=1)
+        places = u.Places(self.means, self.centres, self.inverse, self.moments)
+        if not len(self.beyond):
+            return places.score(points)
+        mean, deviation, weight = self.scale
+        beyond = (u.beyond(points, self.beyond, len(self.means)) - mean) / deviation
+        mixed: Tensor = (1 - weight) * places.score(points) + weight * beyond
+        return mixed
 
     def fit(self, points: Tensor, targets: Tensor, classes: int, seed: int) -> float:
         """Fit to ``points`` [n, d] and ``targets`` [n]; the share of known images it estimates."""
@@ -84,21 +96,25 @@ class Unknown(nn.Module):
         if free >= ENOUGH:
             share = float(known_shares(points, targets >= 0, seed).median())
         task = Task(points, targets, classes, share, seed)
-        pooled = share < u.switch(int((targets >= 0).sum()))
-        self._fit_score(task, pooled)
-        self.line = _line(task, pooled, self.raw(points))
+        weight = min((1 - share) / MIXED, 1.0)
+        self._fit_score(task, weight)
+        self.line = _line(task, weight, self.raw(points))
         return share
 
-    def _fit_score(self, task: Task, pooled: bool) -> None:
+    def _fit_score(self, task: Task, weight: float) -> None:
         known = u.Known(task.points, task.targets, task.classes, seed=task.seed)
-        self.means = u.class_means(known)
-        self.centres, self.inverse = u.scatter_of(known)
-        two = self._two(task.points)
-        self.moments = torch.stack([two.mean(dim=0), two.std(dim=0).clamp(min=1e-6)])
-        self.beyond = torch.zeros(0)
-        if pooled:
-            graph = neighbour_graph(task.points[:, : u.WIDTH])
-            self.beyond = u.taught(replace(known, graph=graph), task.share)
+        places, self.beyond, self.scale = u.places_of(known), torch.zeros(0), torch.zeros(0)
+        if int((~known.labelled).sum()) >= ENOUGH:
+            known = replace(known, graph=neighbour_graph(task.points[:, : u.WIDTH]))
+            suspicion = places.score(task.points)
+            if weight:
+                self.beyond = u.taught(known, task.share)
+                suspicion = u.beyond(task.points, self.beyond, task.classes)
+                moments = suspicion.mean(), suspicion.std().clamp(min=1e-6)
+                self.scale = torch.stack([*moments, torch.tensor(weight)])
+            places = u.settled(known, suspicion, task.share)
+        self.means, self.centres, self.inverse = places.means, places.centres, places.inverse
+        self.moments = places.moments
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         # Of the shapes that were saved; runs of earlier versions have none.
@@ -108,19 +124,19 @@ class Unknown(nn.Module):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
-def unknown_of(parts: Mapping[str, nn.Module]) -> Unknown | None:
-    """The fitted score among the ``parts`` of a learner, if there is one."""
+def unknown_of(parts: Mapping[str, nn.Module]) -> Unknown | Quantiles | None:
+    """The fitted score among the ``parts`` of a learner; None in runs of earlier versions."""
     found = parts.get("unknown")
-    return found if isinstance(found, Unknown) and found.fitted else None
+    return found if isinstance(found, Unknown | Quantiles) and found.fitted else None
 
 
-def _line(task: Task, pooled: bool, raw: Float[Tensor, " n"]) -> Float[Tensor, " 2"]:
+def _line(task: Task, weight: float, raw: Float[Tensor, " n"]) -> Float[Tensor, " 2"]:
     """Slope and offset from the raw score to log odds, by leaving out one class in turn.
 
     Platt 1999, with both sides of the same weight. With too few classes or labels for that, the
     estimated share of known images says where the threshold is.
     """
-    scores = [_left_out(task, c, pooled) for c in _folds(task)]
+    scores = [_left_out(task, c, weight) for c in _folds(task)]
     if not scores:
         threshold = raw.quantile(min(task.share, 0.99))
         slope = 2 / raw.std().clamp(min=1e-6)
@@ -143,7 +159,7 @@ def _folds(task: Task) -> list[int]:
     return order[:FOLDS].tolist()
 
 
-def _left_out(task: Task, left: int, pooled: bool) -> tuple[Tensor, Tensor]:
+def _left_out(task: Task, left: int, weight: float) -> tuple[Tensor, Tensor]:
     """Raw scores of labelled rows that a fit without class ``left`` does not know as such.
 
     First of the other classes, half of whose labels are hidden for it, then of ``left``.
@@ -158,7 +174,7 @@ def _left_out(task: Task, left: int, pooled: bool) -> tuple[Tensor, Tensor]:
     known = task.share * free * (1 - 1 / task.classes) + int(inside.sum())
     share = known / max(int((seen < 0).sum()), 1)
     score = Unknown()
-    score._fit_score(Task(points, seen, task.classes - 1, share, task.seed), pooled)
+    score._fit_score(Task(points, seen, task.classes - 1, share, task.seed), weight)
     raw = score.raw(points)
     return raw[inside], raw[truth == left]
 

@@ -1,14 +1,15 @@
 """How much does an image look like no known class? Scores of points; higher is less known.
 
 Three scores ask labelled rows alone: `mean_cosine`, `energy`, `mahalanobis`. The others also look
-at a pool of unlabelled rows and are better where that holds unknown classes: `spare_slots`,
-`pool_as_other`, `propagated_mass`, and `taught`, which learns from the ranks of those three.
+at a pool of unlabelled rows. Where that holds many unknown ones, `spare_slots`, `pool_as_other`,
+`propagated_mass`, and `taught`, which learns from the ranks of those three, are better; where it
+holds few, `settled` places of the known classes are, which learn from rows that look known.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,8 @@ PENALTY = 3e-4
 SHRINKAGE = 0.5  # of the scatter within classes, towards a sphere
 SHARPNESS = 8.0  # of the cosines, before their sum over classes
 CONFIDENT = 0.5  # share of the pool's known and of its unknown rows that teach
+KEPT = 0.9  # share of the pool's known rows that say where the known classes are
+ROUNDS = 2  # of that
 HALF = 60  # labels of a class from which on they weigh more than pseudo-labels
 LEAST = 0.2
 
@@ -88,6 +91,62 @@ def mahalanobis(
     """Squared distances [m] to the nearest class. Lee et al. 2018, "A simple unified framework"."""
     far = [(((points - mean) @ inverse) * (points - mean)).sum(dim=1) for mean in means]
     return torch.stack(far).amin(dim=0)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the known classes are: what `mean_cosine` and `mahalanobis` need of them.
+
+    ``moments`` [2, 2] are means and deviations of both scores over a pool, the distance (a root)
+    first.
+    """
+
+    means: Float[Tensor, "c w"]
+    centres: Float[Tensor, "c d"]
+    inverse: Float[Tensor, "d d"]
+    moments: Float[Tensor, "2 2"]
+
+    def score(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
+        """How far ``points`` are from the classes, in deviations: the mean of both scores."""
+        both = _both(points, self.means, self.centres, self.inverse)
+        return ((both - self.moments[0]) / self.moments[1]).mean(dim=1)
+
+
+def places_of(known: Known) -> Places:
+    """The places that the labelled rows say."""
+    parts = class_means(known), *scatter_of(known)
+    both = _both(known.points, *parts)
+    return Places(*parts, torch.stack([both.mean(dim=0), both.std(dim=0).clamp(min=1e-6)]))
+
+
+def settled(known: Known, suspicion: Float[Tensor, " n"], share: float) -> Places:
+    """The places that labelled rows and pseudo-labels say.
+
+    ``share`` of the unlabelled rows are of known classes; `KEPT` of so many, those of the least
+    ``suspicion``, are taken for the class that reaches them most over the graph. What comes
+    out is the suspicion of the next round.
+    """
+    free = torch.nonzero(~known.labelled)[:, 0]
+    most = max(1, int(KEPT * share * len(free)))
+    classes = _reached(known, 0.99, 40).argmax(dim=1)
+    places = places_of(known)
+    for _ in range(ROUNDS):
+        kept = free[suspicion[free].argsort()[:most]]
+        targets = known.targets.clone()
+        targets[kept] = classes[kept]
+        places = places_of(replace(known, targets=targets))
+        suspicion = places.score(known.points)
+    return places
+
+
+def _both(
+    points: Float[Tensor, "m d"],
+    means: Float[Tensor, "c w"],
+    centres: Float[Tensor, "c d"],
+    inverse: Float[Tensor, "d d"],
+) -> Float[Tensor, "m 2"]:
+    far = mahalanobis(points, centres, inverse).sqrt()
+    return torch.stack([far, mean_cosine(points, means)], dim=1)
 
 
 def classifier(known: Known) -> Float[Tensor, "d1 c"]:
@@ -200,11 +259,3 @@ def _softmax(
     penalties = torch.tensor([known.penalty if math.isnan(penalty) else penalty])
     points = with_ones(known.points[some])
     return fit_softmax(points, targets[some][None], penalties, steps=STEPS)[0]
-
-
-def switch(labels: int) -> float:
-    """The share of known rows in the pool under which scores that look at the pool are better.
-
-    With few ``labels`` the share itself is uncertain, and those scores need more unknown rows.
-    """
-    return 0.93 if labels >= FEW else 0.8

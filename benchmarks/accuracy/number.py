@@ -1,0 +1,90 @@
+"""How far the estimated number of new classes is off, against constants, in simulated worlds.
+
+    python -m benchmarks.accuracy.number DATA
+
+DATA as for `lll train`; features come from the product's own cache, or are encoded. 5 classes
+are known (by half of their images, or by 10 labels each), and none to 5 are new: as large as
+known ones, a third, three times as large, or all of a long tail (50:1). Errors are of known and
+new classes together, as a share of their true number; a constant guesses the same total
+everywhere, and the best one is chosen by looking at the answers. "in range": how often the truth is from ``low``
+to ``high``. Nothing is fitted to any of it, so training images are all that is looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.accuracy.features import Material, material
+from benchmarks.accuracy.worlds import HALF, cell, deal, save, table
+
+from lll.methods.features.space import fit_space
+from lll.methods.novel.number import estimate_number
+
+KNOWN = 5
+KINDS = {"frequent": "equal", "smaller": "smaller", "larger": "larger", "tail": "tail"}
+NEW, LABELS = (0, 2, 5), {HALF: "half", 10: "10 labels"}
+
+
+def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One dictionary for each world."""
+    for kind, shown in KINDS.items():
+        for new in NEW if kind == "frequent" else NEW[1:]:
+            for draw in range(given.draws):
+                space = None
+                for labels, said in LABELS.items():
+                    seed = (given.seed, draw)
+                    world = deal(m.truth, kind, KNOWN, new, labels, given.rows, seed)
+                    if space is None:
+                        space = fit_space(m.features[world.rows], m.prepared.seen(world.rows))
+                    labelled = torch.from_numpy(world.targets >= 0)
+                    found = estimate_number(space.points, labelled, KNOWN, draw)
+                    yield {"world": f"{shown}, {said}", "new": new, "draw": draw,
+                           "estimate": found.new, "low": found.low, "high": found.high}  # fmt: skip
+
+
+def error(each: dict[str, Any], guess: float) -> float:
+    """How far ``guess`` new classes are off, as a share of all classes."""
+    return abs(guess - each["new"]) / (KNOWN + each["new"])
+
+
+def rows_of(found: list[dict[str, Any]]) -> Iterator[list[str]]:
+    """A row for each kind of world, and one for all."""
+    guesses = np.arange(0, 8)
+    best = int(np.argmin([np.mean([error(e, g) for e in found]) for g in guesses]))
+    for name in [*dict.fromkeys(e["world"] for e in found), "all"]:
+        mine = [e for e in found if name in (e["world"], "all")]
+        yield [
+            name,
+            cell(error(e, e["estimate"]) for e in mine),
+            cell(error(e, best) for e in mine) + f" ({KNOWN + best})",
+            f"{100 * np.mean([e['low'] <= e['new'] <= e['high'] for e in mine]):.0f}",
+            str(len(mine)),
+        ]
+
+
+def main() -> None:
+    """Print the table and write every number."""
+    parse = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parse.add_argument("data", help="as for `lll train`")
+    parse.add_argument("--encoder", default="efficientnet_lite2")
+    parse.add_argument("--draws", type=int, default=3)
+    parse.add_argument("--seed", type=int, default=2, help="of the draws")
+    parse.add_argument("--rows", type=int, default=900, help="of the largest class in the pool")
+    given = parse.parse_args()
+    torch.set_grad_enabled(False)
+    m, found = material(given.data, given.encoder, test=False), []
+    for each in run(m, given):
+        found.append(each)
+        sys.stderr.write(f"{each}\n")
+    save(f"number-{m.prepared.facts.name}", vars(given), found)
+    head = ["error, %", "estimate", "best constant", "in range, %", "worlds"]
+    sys.stdout.write(table(head, rows_of(found)))
+
+
+if __name__ == "__main__":
+    main()
