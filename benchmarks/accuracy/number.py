@@ -2,11 +2,11 @@
 
     python -m benchmarks.accuracy.number DATA
 
-DATA as for `lll train`; features come from the product's own cache, or are encoded. 5 classes
-are known (by half of their images, or by 10 labels each), and none to 5 are new: as large as
-known ones, a third, three times as large, or all of a long tail (50:1). Errors are of known and
-new classes together, as a share of their true number; a constant guesses the same total
-everywhere, and the best one is chosen by looking at the answers. "in range": how often the truth is from ``low``
+DATA as for `lll train`; features come from the product's own cache, or are encoded. 5 classes are
+known (by half of their images, or by 10 labels each), and none to 5 are new: as large as known
+ones, a third, three times as large, or all of a long tail (50:1). Errors are of known and new
+classes together, as a share of their true number. A constant guesses the same total everywhere, and
+the best one is chosen by looking at the answers. "in range": how often the truth is from ``low``
 to ``high``. Nothing is fitted to any of it, so training images are all that is looked at.
 """
 
