@@ -20,11 +20,11 @@ from lll.methods.novel.kmeans import k_means, means_of, squares
 
 WIDTH = 64  # dimensions in which images are grouped
 SMOOTHINGS = 6  # steps over the graph
-SHRINKAGE = 0.3  # of the scatter within classes, towards a sphere
-EVIDENCE = 500  # labelled rows at which half of the scatter is trusted
+SHRINKAGE = 0.05  # of the scatter within classes, towards a sphere, at least
+EVIDENCE = 100  # labelled rows at which half of the scatter is trusted
 ROUNDS = 25  # of soft assignments
 SOFTNESS = 0.1  # of assignments, in mean squared distances
-DAMPING = 0.5  # of the prior, half way from sizes as found to equal ones
+DAMPING = 0.8  # of the prior, from sizes as found (0) to equal ones (1)
 PULL = 0.9  # towards the prior, 1 for exactly
 NEIGHBOURS = 10  # that are to be of the same group
 
