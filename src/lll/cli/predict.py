@@ -35,8 +35,7 @@ def predict(
         bool, typer.Option("--why", help="Add the five labelled images most like each image.")
     ] = False,
     unknown_above: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Score from which on an image is unknown (the run's own)."),
+        float | None, typer.Option(min=0, max=1, help="Unknown from this score on (the run's own).")
     ] = None,
     strict: Strict = False,
     cache: Cache = None,
