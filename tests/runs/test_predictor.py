@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -42,6 +44,7 @@ def opened(path):
 COLUMNS = {
     "paths": lambda files: list(map(str, files)),
     "bytes": lambda files: [path.read_bytes() for path in files],
+    "of-spark-rows": lambda files: [bytearray(path.read_bytes()) for path in files],
     "hugging-face": lambda files: [{"bytes": path.read_bytes(), "path": None} for path in files],
     "pillow": lambda files: [opened(path) for path in files],
     "array": lambda files: np.stack([np.asarray(opened(path)) for path in files]),
@@ -113,4 +116,31 @@ def test_in_ray_data(run, files, expected):
         named = {row["id"]: row["prediction"] for row in found.take_all()}
     finally:
         ray.shutdown()
+    assert named == dict(zip(map(str, files), expected[0], strict=True))
+
+
+@pytest.mark.filterwarnings("ignore")  # of Spark, about itself
+def test_in_spark(run, files, expected, monkeypatch):
+    sql = pytest.importorskip("pyspark.sql", reason="needs Spark")
+    if shutil.which("java") is None:
+        pytest.skip("needs Java")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    predictor = Predictor(run.path, keep=["id"])
+
+    def answers(frames):
+        import pandas
+
+        for frame in frames:
+            yield pandas.DataFrame(predictor(frame.to_dict("list")))
+
+    spark = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", False)
+    session = spark.getOrCreate()
+    try:
+        rows = [(str(path), path.read_bytes()) for path in files]
+        frame = session.createDataFrame(rows, "id string, image binary")
+        told = frame.mapInPandas(answers, "id string, prediction string, probability double")
+        named = {row["id"]: row["prediction"] for row in told.collect()}
+    finally:
+        session.stop()
     assert named == dict(zip(map(str, files), expected[0], strict=True))

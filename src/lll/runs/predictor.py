@@ -86,6 +86,8 @@ class Predictor:
             cell = cell.get("bytes") or cell.get("path")
         if isinstance(cell, str | Path):
             cell = read_one(partial(read_file, str(cell)))
+        if isinstance(cell, bytearray):  # so Spark hands over what is binary in a row
+            cell = bytes(cell)
         if cell is None:
             return UnreadableError("there is no image")
         if isinstance(cell, bytes | UnreadableError):
