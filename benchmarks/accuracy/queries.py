@@ -3,10 +3,10 @@
     python -m benchmarks.accuracy.queries photos/ --draws 5
 
 A simulated person labels what a strategy asks about, ten images at a time, and the model of the
-labelling page is fitted anew. Scored by class means and by that model: the mean over the classes of
-their accuracies. ``--tail 50`` makes the largest of the classes 50 times the smallest, in a new
-order in each draw. Validation rows, in no pool, are scored, by which strategies are chosen;
-``--test`` scores the test images, once all is fixed.
+labelling page is fitted anew, in the space of `lll train`. Scored by class means and by that model:
+the mean over the classes of their accuracies. ``--tail 50`` makes the largest of the classes 50
+times the smallest, in a new order in each draw. Validation rows, in no pool, are scored, by which
+strategies are chosen; ``--test`` scores the test images, once all is fixed.
 """
 
 from __future__ import annotations

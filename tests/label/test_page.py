@@ -194,6 +194,8 @@ def test_a_key_is_given_to_something_else(shared, opened):
     page = opened(shared)
     keys(page, "?")
     page.wait_for_selector("dialog[open]")
+    assert page.evaluate("document.activeElement.innerText") == "Keys"
+    assert page.input_value("#key-x") == "X", "what opened the help is not written into it"
     page.fill("#key-u", "k")
     keys(page, "Tab")
     page.fill("#key-m", "K")  # taken

@@ -1,8 +1,12 @@
 """A query strategy is one file and one table line: this file is one, the line in a fixture."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from benchmarks.accuracy import queries
+from benchmarks.accuracy.features import Material
 from tests.labels.select import test_select as invariants
 
 from lll.labels.select import STRATEGIES, Candidates
@@ -39,8 +43,9 @@ def test_it_keeps_what_every_strategy_must_keep(count):
 def test_its_gain_is_measured_by_its_name(capsys, monkeypatch):
     rng = np.random.default_rng(0)
     labels = np.arange(120) % 3
-    features = (np.eye(3, 16)[labels] * 4 + rng.normal(size=(120, 16))).astype(np.float16)
-    part = (features, labels)
-    monkeypatch.setattr(queries, "read", lambda source, cache: (part, part, 3))
+    features = torch.from_numpy(np.eye(3, 16)[labels] * 4 + rng.normal(size=(120, 16))).half()
+    prepared = SimpleNamespace(seen=lambda at: features[at][None])
+    found = Material(prepared, features, labels, features, labels)
+    monkeypatch.setattr(queries, "material", lambda data, encoder, test: found)
     queries.main(["blobs", "--draws", "1", "--strategies", "farthest"])
     assert capsys.readouterr().out.splitlines()[1].startswith("farthest ")

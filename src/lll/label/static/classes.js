@@ -39,7 +39,7 @@ function row(one, at) {
     "tr",
     {},
     h("th", { scope: "row" }, mark(at), ` ${one.name}`),
-    h("td", {}, h("kbd", {}, digit(at) || keyName("/"))),
+    h("td", { class: "key-of" }, h("kbd", {}, digit(at) || keyName("/"))),
     h("td", { class: "number" }, number(one.count)),
     h("td", {}, audited(one.audit)),
     h(
@@ -87,7 +87,7 @@ export function update() {
           h(
             "table",
             {},
-            h("thead", {}, h("tr", {}, ["Class", "Key", "Labels", "Right in the audit", "Change"].map((text) => h("th", { scope: "col" }, text)))),
+            h("thead", {}, h("tr", {}, ["Class", "Key", "Labels", "Right in the audit", "Change"].map((text) => h("th", { scope: "col", class: text === "Key" ? "key-of" : "" }, text)))),
             h("tbody", {}, classes().map(row)),
           ),
         )

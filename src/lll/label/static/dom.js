@@ -53,7 +53,7 @@ export const count = (value, one, many = `${one}s`) => `${number(value)} ${value
 export function dialog(title, ...content) {
   const box = byId("dialog");
   box.replaceChildren(
-    h("h2", { id: "dialog-title" }, title),
+    h("h2", { id: "dialog-title", tabindex: "-1", autofocus: true }, title),
     ...content,
     h("form", { method: "dialog" }, h("button", {}, "Close (Esc)")),
   );

@@ -22,10 +22,10 @@ export const ACTIONS = {
 
 // Keys that stay as they are.
 export const FIXED = [
-  ["1 … 9, 0", "label with a class by its number"],
+  ["1 … 9 0", "label with a class by its number"],
   ["Enter", "accept the first suggestion; in the Grid, all that is not selected"],
   ["Space", "skip; in the Grid, select"],
-  ["Arrows, Shift", "move, select a range"],
+  ["Arrows, Shift", "move; select a range"],
   ["Ctrl+Z, Shift+Ctrl+Z", "undo, redo"],
 ];
 

@@ -62,7 +62,7 @@ function help() {
   const back = h("button", { type: "button", onclick: () => (reset(), go(), help()) }, "As it was");
   dialog(
     "Keys",
-    h("dl", { class: "keys" }, FIXED.map(([keys, does]) => line(h("kbd", {}, keys), does)), Object.keys(ACTIONS).map((action) => line(keyField(action, go), ACTIONS[action]))),
+    h("dl", { class: "keys" }, FIXED.map(([keys, does]) => line(keys.split(", ").map((key) => h("kbd", {}, key)), does)), Object.keys(ACTIONS).map((action) => line(keyField(action, go), ACTIONS[action]))),
     h("p", { class: "row" }, "Each field takes another key. ", back),
     h("p", {}, box, h("label", { for: "keys-on" }, " Single keys act at once")),
   );
@@ -90,7 +90,10 @@ function pressed(event) {
   const means = mod ? key : meaning(key);
   const { shiftKey, ctrlKey, metaKey } = event;
   if (SCREENS[current].key({ key: means, shiftKey, ctrlKey, metaKey })) event.preventDefault();
-  else if (!mod && means === "?") help();
+  else if (!mod && means === "?") {
+    event.preventDefault(); // else it is written into the first field
+    help();
+  }
   else if (!mod && GO[means]) location.hash = `#${GO[means]}`;
 }
 

@@ -3,7 +3,8 @@
 import { byId, count, css, dialog, refill, h, number, percent, say } from "./dom.js";
 import { act, begin, get, server } from "./server.js";
 
-const LEARNERS = { propagate: "labels spread over images that are alike", logistic: "logistic regression" };
+const LEARNERS = { propagate: "labels spread to similar images", logistic: "logistic regression" };
+const GOOD = 0.95; // of the labelled images
 const FEW = 30; // audits, below which there is no verdict
 
 let root;
@@ -37,13 +38,20 @@ async function undo(one) {
   if (told) say(`${one.undone ? "Done again" : "Undone"}: ${one.what}.`);
 }
 
+// The time alone of what was done today.
+function when(milliseconds) {
+  const then = new Date(milliseconds);
+  const today = then.toDateString() === new Date().toDateString();
+  return today ? then.toLocaleTimeString([], { timeStyle: "short" }) : then.toLocaleDateString([], { dateStyle: "short" });
+}
+
 function line(one) {
   const name = one.undone ? "Redo" : "Undo";
   const by = { moved: "a file was moved", overwritten: "another file lies there now", discover: "proposed" }[one.by];
   return h(
     "tr",
     { class: one.undone ? "undone" : "" },
-    h("td", {}, new Date(1000 * one.time).toLocaleString()),
+    h("td", {}, when(1000 * one.time)),
     h("td", {}, one.what, by ? ` (${by})` : ""),
     h("td", { class: "number" }, one.images ? number(one.images) : ""),
     h("td", {}, h("button", { type: "button", onclick: () => undo(one), "aria-label": `${name}: ${one.what}` }, name)),
@@ -52,10 +60,10 @@ function line(one) {
 
 function history() {
   if (!past.length) return h("p", { class: "empty" }, "Nothing was done yet.");
-  const heads = ["When", "What", "Images", ""].map((text) => h("th", { scope: "col" }, text));
+  const heads = ["When", "What", "Images", "Change"].map((text) => h("th", { scope: "col" }, text));
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "History" },
+    { class: "scroll some", tabindex: "0", role: "region", "aria-label": "History" },
     h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, past.map(line))),
   );
 }
@@ -110,7 +118,7 @@ function limit(curve) {
   const twice = `Twice the labels would bring about ${points(gain)} points (${points(least)} to ${points(most)}, 95 % band).`;
   const verdict = {
     labels: "It is limited by labels: more of them help.",
-    model: "It is limited by the model: more labels of the same kind change little. lll train with another encoder may help more.",
+    model: accuracy.at(-1) < GOOD ? "It is limited by the model: more labels of the same kind change little." : "It has enough labels: more of the same kind change little.",
   }[by] ?? "Whether labels or the model limit it cannot be told yet.";
   const words = `Right on ${accuracy.map((share) => percent(share)).join(", ")} of the labelled images, each held out, with a quarter, a half and all of the labels.`;
   const all = accuracy.at(-1);
