@@ -89,7 +89,7 @@ def cell(values: Iterable[float]) -> str:
 
 
 def save(name: str, given: Mapping[str, Any], found: Iterable[Mapping[str, Any]]) -> Path:
-    """Write what was measured, and ``given`` by whom, into the folder of results."""
+    """Write what was measured, and the arguments ``given``, into the folder of results."""
     path = HERE / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     lines = ",\n  ".join(json.dumps(each) for each in found)

@@ -2,7 +2,7 @@
 
 Semi-supervised k-means (GCD, Vaze et al. 2022) on points that are smoothed over the graph of
 neighbours, then in a metric learned from the known classes (LDA), with an estimated prior:
-sizes are never taken to be equal.
+sizes are never taken to be equal. A softmax regression on what comes out has the last word.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from lll.methods.features.graph import nearest, neighbour_graph
+from lll.methods.features.softmax import fit_softmax, with_ones
 from lll.methods.novel.kmeans import k_means, means_of, squares
 
 WIDTH = 64  # dimensions in which images are grouped
@@ -26,6 +27,7 @@ ROUNDS = 25  # of soft assignments
 SOFTNESS = 0.1  # of assignments, in mean squared distances
 DAMPING = 0.8  # of the prior, from sizes as found (0) to equal ones (1)
 PULL = 0.9  # towards the prior, 1 for exactly
+PENALTY, STEPS = 3e-4, 25  # of the softmax regression
 NEIGHBOURS = 10  # that are to be of the same group
 
 
@@ -35,19 +37,22 @@ class Groups:
 
     ``distance`` [n] to the centre of the group, 1 for as far as labelled images are from theirs on
     average; ``share`` [k] is the estimated share of each group among the unlabelled rows.
-    ``metric`` [w, w] and ``centres`` [k, w] place other points, see `placed`.
+    ``weights`` [d + 1, k] place other points in groups; ``metric`` [w, w] and ``centres`` [k, w]
+    say how far they are from it, see `placed`.
     """
 
     of: Int[Tensor, " n"]
     distance: Float[Tensor, " n"]
     share: Float[Tensor, " k"]
+    weights: Float[Tensor, "d1 k"]
     metric: Float[Tensor, "w w"]
     centres: Float[Tensor, "k w"]
     spread: float
 
     def placed(self, points: Float[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
-        """The nearest group [m] of other ``points``, and the distance [m] to its centre."""
-        distances, of = squares(_near(points) @ self.metric, self.centres).min(dim=1)
+        """The group [m] of other ``points``, and the distance [m] to its centre."""
+        of = (with_ones(points) @ self.weights).argmax(dim=1)
+        distances = (_near(points) @ self.metric - self.centres[of]).square().sum(dim=1)
         return of, (distances / self.spread).sqrt()
 
 
@@ -71,8 +76,10 @@ def group(
     of, _, _ = _balanced(smooth, targets, of, classes, groups, share)
     metric, spread = _metric(near, targets, classes)
     of, centres, prior = _balanced(near @ metric, targets, of, classes, groups, share)
+    weights = _weights(points, of, groups)
+    of = torch.where(targets < 0, (with_ones(points) @ weights).argmax(dim=1), targets)
     distance = (near @ metric - centres[of]).square().sum(dim=1) / spread
-    return Groups(of, distance.sqrt(), prior, metric, centres, spread)
+    return Groups(of, distance.sqrt(), prior, weights, metric, centres, spread)
 
 
 def purity(
@@ -82,6 +89,16 @@ def purity(
     _, near = nearest(points[rows], points, NEIGHBOURS + 1)  # each is among its own
     same = (of[near] == of[rows][:, None]).float().sum(dim=1) - 1
     return same / max(near.shape[1] - 1, 1)
+
+
+def _weights(
+    points: Float[Tensor, "n d"], of: Int[Tensor, " n"], groups: int
+) -> Float[Tensor, "d1 k"]:
+    """Softmax weights that tell the groups ``of`` apart, each as heavy as any other."""
+    hot = F.one_hot(of, groups).float()
+    hot = hot / hot.sum(dim=0).clamp(min=1)
+    targets = (hot / hot.sum())[None]
+    return fit_softmax(with_ones(points), targets, torch.tensor([PENALTY]), steps=STEPS)[0]
 
 
 def _near(points: Float[Tensor, "n d"]) -> Float[Tensor, "n w"]:
