@@ -1,6 +1,6 @@
 """Run by several processes: the gradient of every step of a method, on its share of a minibatch.
 
-``python gradients.py OUT METHOD[:RULE]...`` saves {case: {step/parameter: gradient}} as OUT-RANK.
+`main` with the arguments OUT METHOD[:RULE]... saves {case: {step/parameter: gradient}} as OUT-RANK.
 """
 
 import os
@@ -45,7 +45,7 @@ def gradients(ranks, method, rule=None):
     return saved
 
 
-if __name__ == "__main__":
+def main():
     out, *cases = sys.argv[1:]
     with joined(os.environ, "gloo") as ranks:
         found = {case: gradients(ranks, *case.split(":")) for case in cases}

@@ -1,6 +1,6 @@
 """Run by two processes, as a trainer of others runs them: the process group is there already.
 
-``python initialised.py OUT`` trains into OUT in two lives, the first of which is stopped.
+`main` trains into the folder that is its argument in two lives, the first of which is stopped.
 """
 
 import sys
@@ -19,7 +19,8 @@ def threads():
     return [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
 
 
-def main(out):
+def main():
+    out = sys.argv[1]
     dist.init_process_group("gloo")
     how = {"config": tiny_config(), "out": out, "data": tiny_data()}
     # One of them asks, and all stop.
@@ -37,7 +38,3 @@ def main(out):
     dist.destroy_process_group()
     # Those of a group that is still held may abort the process when it ends.
     assert not [name for name in threads() if "gloo" in name], threads()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

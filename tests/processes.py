@@ -96,6 +96,10 @@ class Child:
         """Send a signal. (Before `wait` a child that is over still has its pid.)"""
         os.kill(self.pid, number)
 
+    def runs(self) -> bool:
+        """Whether it is not over yet."""
+        return _state_of(self.pid) != "Z"
+
     def wait(self) -> Ended:
         """Wait for the end."""
         code = self._nursery.ask(wait=self.pid)["code"]
@@ -109,8 +113,8 @@ class Child:
 
     def wait_for_halt(self, seconds: float = 60) -> None:
         """Wait until the child has got SIGSTOP."""
-        status, deadline = Path(f"/proc/{self.pid}/stat"), time.monotonic() + seconds
-        while status.read_text().rpartition(")")[2].split()[0] != "T":
+        deadline = time.monotonic() + seconds
+        while _state_of(self.pid) != "T":
             assert time.monotonic() < deadline, f"not halted: {self._err.read_text()}"
             time.sleep(0.002)
 
@@ -120,6 +124,11 @@ class Child:
         while text not in self._out.read_text():
             assert time.monotonic() < deadline, f"no {text!r}: {self._err.read_text()}"
             time.sleep(0.002)
+
+
+def _state_of(pid: int) -> str:
+    """The letter that stands for what a process does: Z once it is over."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class Nursery:
@@ -153,8 +162,9 @@ class Nursery:
         err: str | Path = "",
         encoding: str = "utf-8",
         environment: dict[str, str] | None = None,
+        module: str = "lll.cli",
     ) -> Child:
-        """Begin `lll` with these arguments; it prints into ``out`` and ``err`` if given."""
+        """Begin ``main`` of ``module`` with these arguments; it prints into ``out`` and ``err``."""
         self._count += 1
         out = Path(out or self._folder / f"{self._count}.out")
         err = Path(err or self._folder / f"{self._count}.err")
@@ -165,6 +175,7 @@ class Nursery:
             harm=asdict(harm or Harm()),
             encoding=encoding,
             environment=environment or {},
+            module=module,
         )
         return Child(self, answer["pid"], out, err, encoding)
 
@@ -312,9 +323,7 @@ def _be_lll(request: dict[str, Any]) -> None:
         )
         _arm(Harm(**request["harm"]))
         sys.argv = ["lll", *request["arguments"]]
-        from lll.cli import main
-
-        main()
+        importlib.import_module(request["module"]).main()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -411,6 +420,17 @@ def _inside(run: Path, path: str) -> str:
     if not Path(path).is_absolute():
         return path
     return str(Path(path).relative_to(run)) if Path(path).is_relative_to(run) else ""
+
+
+# --- a checkpoint that no run has written ---
+
+
+def save_checkpoint(run: Path, checkpoint: Any, *, chosen: bool = False) -> Path:
+    """Write ``checkpoint`` into the run folder and make it `latest`, and `chosen` if it is."""
+    from lll.runs.checkpoint import publish, write_checkpoint
+
+    whole = write_checkpoint(run, checkpoint)
+    return publish(run, whole, checkpoint.position, chosen=chosen)
 
 
 # --- after a run ------------------------------------------------------------------------------

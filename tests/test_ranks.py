@@ -1,15 +1,14 @@
 """Two real processes on a CPU against one: gradients, runs, resuming, and what a death does."""
 
-import os
+import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.processes import shared_nursery
 from tests.tiny import STEPPING, tiny_config, tiny_data
 
 from lll import UserError, load_run, train_or_resume
@@ -19,39 +18,30 @@ from lll.ranks import Start, local_rank_of, start_of
 ROOT = Path(__file__).parent.parent
 
 
-def start(count, arguments, **given):
-    """``count`` processes that find one another as torchrun's do."""
+def environments(count):
+    """Those of ``count`` processes that find one another as torchrun's do."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    started = []
-    for rank in range(count):
-        environment = os.environ | {
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+    return [
+        {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         }
-        if count > 1:
-            environment |= {
-                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count),
-                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-            }  # fmt: skip
-        started.append(
-            subprocess.Popen(
-                [sys.executable, *map(str, arguments)],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                **given,
-            )
-        )
-    return started
+        for rank in range(count)
+    ]  # fmt: skip
+
+
+def start(count, *arguments, **given):
+    """``lll`` in ``count`` processes."""
+    found = environments(count) if count > 1 else [{}]
+    return [shared_nursery().start(*arguments, environment=each, **given) for each in found]
 
 
 def ended(started):
     """(exit code, standard output, standard error) of each."""
-    told = [process.communicate(timeout=240) for process in started]
-    return [(p.returncode, *said) for p, said in zip(started, told, strict=True)]
+    done = [child.wait() for child in started]
+    return [(each.code, each.out, each.err) for each in done]
 
 
 CASES = [(m, None) for m in STEPPING if m not in ("sandbox", "finetune")]
@@ -66,7 +56,7 @@ def gradients(tmp_path_factory):
     saved = {}
     for count in (1, 2):
         out = folder / str(count)
-        for code, _, error in ended(start(count, [ROOT / "tests" / "gradients.py", out, *cases])):
+        for code, _, error in ended(start(count, out, *cases, module="tests.gradients")):
             assert code == 0, error
         saved[count] = [torch.load(f"{out}-{rank}", weights_only=True) for rank in range(count)]
     return saved
@@ -84,12 +74,12 @@ def test_two_processes_have_the_gradient_of_one(method, rule, gradients):
 
 
 def train(count, out, *flags, data="digits"):
-    arguments = ["-m", "lll", "train", "--data", data, "--out", out, "--device", "cpu"]
-    return start(count, [*arguments, "--width", "8", "--quiet", *flags])
+    where = ("--data", data, "--out", out, "--device", "cpu")
+    return start(count, "train", *where, "--width", "8", "--quiet", *flags)
 
 
 def resume(count, run):
-    return start(count, ["-m", "lll", "resume", run, "--quiet"])
+    return start(count, "resume", run, "--quiet")
 
 
 def outcome(run):
@@ -132,9 +122,9 @@ def test_a_run_goes_on_with_another_number_of_processes(before, after, alone, tm
     """Stopped in the middle of an epoch: the same batches of the same ids follow."""
     run = tmp_path / "run"
     started = train(before, run, "--epochs", "2")
-    wait_for_an_epoch(run, started)
+    wait_for_an_epoch(run)
     for process in started:
-        process.terminate()
+        process.kill(signal.SIGTERM)
     said = ended(started)
     assert {code for code, _, _ in said} <= {143, 0}, said
     said = ended(resume(after, run))
@@ -143,17 +133,17 @@ def test_a_run_goes_on_with_another_number_of_processes(before, after, alone, tm
     assert recorded(run) == outcome(alone)
 
 
-def wait_for_an_epoch(run, started):
-    metrics = run / "metrics.jsonl"
+def wait_for_an_epoch(run, seconds=240):
+    metrics, deadline = run / "metrics.jsonl", time.monotonic() + seconds
     while not (metrics.is_file() and metrics.read_bytes()):
-        assert all(process.poll() is None for process in started), ended(started)
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def test_a_killed_process_ends_the_others_and_the_run_can_be_resumed(alone, tmp_path):
     run = tmp_path / "run"
     started = train(2, run, "--epochs", "2")
-    wait_for_an_epoch(run, started)
+    wait_for_an_epoch(run)
     started[1].kill()
     (code, _, error), _ = ended(started)
     assert code == 2
@@ -165,7 +155,7 @@ def test_a_killed_process_ends_the_others_and_the_run_can_be_resumed(alone, tmp_
 
 
 def test_a_process_group_that_is_there_is_used_and_left(tmp_path):
-    said = ended(start(2, [ROOT / "tests" / "initialised.py", tmp_path / "run"]))
+    said = ended(start(2, tmp_path / "run", module="tests.initialised"))
     assert [code for code, _, _ in said] == [0, 0], said
     assert {out for _, out, _ in said} == {"epoch-0000-step-0001\n"}
     train_or_resume(tiny_config(), tmp_path / "alone", data=tiny_data())
@@ -241,27 +231,13 @@ def test_different_data_is_refused(tmp_path):
         labels = np.arange(40) % 2
         images = np.full((40, 32, 32, 3), value, np.uint8)
         np.savez(tmp_path / name / "x.npz", images=images, labels=labels)
-    started = []
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    for rank, name in enumerate("ab"):
-        environment = os.environ | {
-            "RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-        }  # fmt: skip
-        command = [sys.executable, "-m", "lll", "train", "--data", "x.npz", "--device", "cpu"]
-        started.append(
-            subprocess.Popen(
-                [*command, "--out", str(tmp_path / "run")],
-                cwd=tmp_path / name,
-                text=True,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        )
-    said = ended(started)
+    command = ("train", "--data", "~/x.npz", "--device", "cpu", "--out", tmp_path / "run")
+    said = ended(
+        [
+            shared_nursery().start(*command, environment=e | {"HOME": str(tmp_path / name)})
+            for name, e in zip("ab", environments(2), strict=True)
+        ]
+    )
     assert [code for code, _, _ in said] == [2, 2], said
     assert "is not the same for all processes" in said[0][2]
     assert not (tmp_path / "run").exists()

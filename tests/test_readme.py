@@ -1,12 +1,11 @@
 """What the README says is so: its commands and flags exist, its map is true, its Python runs."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import shared_nursery
 
 from lll.bench.sweep import read_sweep
 from lll.cli import COMMANDS, GROUPS
@@ -28,15 +27,14 @@ def test_every_command_and_flag_exists():
     assert len(commands) > 10
     for _, name, *words in commands:
         assert name in COMMANDS or words[0] in GROUPS[name][1]
-        help_text = subprocess_help(name if name in COMMANDS else f"{name} {words[0]}")
+        help_text = help_of(name if name in COMMANDS else f"{name} {words[0]}")
         for flag in (word for word in words if word.startswith("--")):
             assert flag in help_text, f"lll {name} {flag}"
 
 
-def subprocess_help(name, _texts={}):  # noqa: B006 - asked once per command
+def help_of(name, _texts={}):  # noqa: B006 - asked once per command
     if name not in _texts:
-        command = [sys.executable, "-m", "lll", *name.split(), "--help"]
-        _texts[name] = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        _texts[name] = shared_nursery().run(*name.split(), "--help").out
     return _texts[name]
 
 

@@ -194,7 +194,9 @@ def test_the_picture_has_a_line_for_each_title_and_a_band_where_there_is_a_sprea
     assert (box.y0, box.y1) == pytest.approx((0.1, 0.7))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_children_end_with_their_parent_and_the_same_command_goes_on(sweep_file, tmp_path, number):
     sweep_file.write_text(sweep_file.read_text().replace("epochs = 2", "epochs = 30"))
     command = "compare", sweep_file, "--out", tmp_path / "out", "--processes", 2

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.processes import ENVIRONMENT, in_process, lll
+from tests.processes import in_process, shared_nursery
 
 import lll as package
 
@@ -39,9 +39,7 @@ def test_the_version_is_one():
 @pytest.mark.parametrize(
     ("typed", "offered"), [("lll tra", "train"), ("lll train --contr", "--contrastive-rate")]
 )
-def test_what_is_typed_is_completed(typed, offered, monkeypatch):
+def test_what_is_typed_is_completed(typed, offered):
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    for name, value in {**words, "_LLL_COMPLETE": "complete_bash"}.items():
-        monkeypatch.setitem(ENVIRONMENT, name, value)
-    program = "import sys; sys.argv[0] = 'lll'; from lll.cli import main; main()"
-    assert offered in lll(program=program).out.split()
+    ended = shared_nursery().run(environment=words | {"_LLL_COMPLETE": "complete_bash"})
+    assert offered in ended.out.split()

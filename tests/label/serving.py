@@ -4,9 +4,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 import uuid
 from contextlib import contextmanager
@@ -15,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from PIL import Image
-from tests.processes import ENVIRONMENT
+from tests.processes import Child, shared_nursery
 
 
 def write_images(folder: Path, count: int, *, kinds: int = 2) -> Path:
@@ -40,9 +37,10 @@ def link_images(folder: Path, count: int) -> Path:
 
 @dataclass
 class Served:
-    """A running server: its process, address and cookie."""
+    """A running server: its process, folder, address and cookie."""
 
-    process: subprocess.Popen
+    child: Child
+    folder: Path
     address: str
     port: int
     cookie: str = ""
@@ -102,26 +100,27 @@ class Served:
         return json.loads(first[6:])
 
     def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        if not self.child.over:
+            self.child.kill()
+            self.child.wait()
 
 
 def start(folder: Path, cache: Path, *flags: str, **environment: str) -> Served:
     """The server of ``folder``, once it can be opened; AssertionError with what it said if not."""
     cache.mkdir(parents=True, exist_ok=True)
-    said = cache / "said.txt"
-    with said.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lll", "label", str(folder), "--no-browser", *flags],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=ENVIRONMENT | {"LLL_CACHE": str(cache)} | environment,
-        )
-    while "open http" not in said.read_text() and process.poll() is None:
+    said, complained = cache / "said.txt", cache / "complained.txt"
+    said.write_text("")  # not what an earlier one said
+    child = shared_nursery().start(
+        *("label", folder, "--no-browser", *flags),
+        out=said,
+        err=complained,
+        environment={"LLL_CACHE": str(cache)} | environment,
+    )
+    while "open http" not in said.read_text() and child.runs():
         time.sleep(0.02)
-    assert process.poll() is None, said.read_text()
+    assert child.runs(), child.wait()
     address = said.read_text().split("open ")[1].split()[0]
-    served = Served(process, address, urlsplit(address).port)
+    served = Served(child, folder, address, urlsplit(address).port)
     try:
         status, _, headers = served.ask("GET", address.split(str(served.port))[1], Cookie=None)
         assert status == 303

@@ -182,7 +182,7 @@ def test_only_this_machine_and_one_server_for_a_folder(served, tmp_path):
         if line.split()[3] == "0A" and line.split()[1].endswith(f":{served.port:04X}")
     ]
     assert listening == [f"0100007F:{served.port:04X}"]
-    folder = served.process.args[4]
-    with pytest.raises(AssertionError, match=f"process {served.process.pid} .* writes its labels"):
+    folder = served.folder
+    with pytest.raises(AssertionError, match=f"process {served.child.pid} .* writes its labels"):
         start(Path(folder), tmp_path)
     assert (Path(folder) / ".lll" / "token").stat().st_mode & 0o077 == 0

@@ -73,10 +73,10 @@ def test_a_full_disk_loses_nothing(tmp_path):
         acts = answers(40)
         done = []
         send(served, acts[:2], done)
-        limits = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
+        limits = resource.prlimit(served.child.pid, resource.RLIMIT_FSIZE)
         wal = folder / ".lll" / "labels.sqlite-wal"
         full = (wal.stat().st_size + 4096, limits[1])
-        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, full)
+        resource.prlimit(served.child.pid, resource.RLIMIT_FSIZE, full)
         refused = []
         for act in acts[2:]:
             status, body, _ = served.ask("POST", "/api/act", act)
@@ -87,7 +87,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
                 refused.append(act)
         assert refused
         assert served.ask("GET", "/")[0] == 200
-        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, limits)
+        resource.prlimit(served.child.pid, resource.RLIMIT_FSIZE, limits)
         send(served, refused, done)
         assert sorted(done) == sorted(act["uuid"] for act in acts)
         assert len(served.csv()) == 41

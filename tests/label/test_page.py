@@ -75,8 +75,8 @@ def test_labelled_by_keys_alone_to_the_csv(tmp_path, opened, count):
         assert rows[0] == "path,label,origin,time"
         assert len(rows) == count + 1
         assert all(row.split(",")[1] == kind(row) for row in rows[1:])
-        served.process.send_signal(signal.SIGINT)
-        assert served.process.wait(timeout=60) == 0
+        served.child.kill(signal.SIGINT)
+        assert served.child.wait().code == 0
 
 
 def test_the_keyboard_keeps_its_place_when_the_screen_is_drawn_anew(tmp_path, opened):

@@ -1,7 +1,5 @@
 """Features of frozen encoders: what they are, and that they are kept whole."""
 
-import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.processes import shared_nursery
 from torch import nn
 
 from lll.data.imageset import DataSet, ImageSet
@@ -317,32 +316,21 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, counted):
     assert counted == [6]
 
 
-CHILD = """
-import sys
-sys.path[:0] = {paths}
-from pathlib import Path
-from tests.learn.test_features import frozen, images
-from lll.learn.features import features_of
-import lll.learn.features as features
-features.BATCH = 4
-print("ready", flush=True)
-out = features_of(images(400), frozen(), views=1, cache=Path({cache!r}))
-print(len(out), flush=True)
-"""
+def main():
+    """Encode 400 images, 4 at a time, into the cache folder that is the argument."""
+    features.BATCH = 4
+    print(len(features_of(images(400), frozen(), views=1, cache=Path(sys.argv[1]))))
 
 
 def test_two_at_once_of_which_one_is_killed(tmp_path):
-    code = CHILD.format(paths=json.dumps([str(Path.cwd()), *sys.path]), cache=str(tmp_path))
-    killed, other = (
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    )
-    assert killed.stdout.readline() == "ready\n"
+    how = {"module": "tests.learn.test_features"}
+    killed, other = (shared_nursery().start(tmp_path, **how) for _ in range(2))
     while not list(tmp_path.glob("features/*/as-they-are/keys.bin")):
         time.sleep(0.01)
     killed.kill()
-    killed.communicate()
-    assert other.communicate()[0] == "ready\n400\n" and other.returncode == 0
+    assert killed.wait().code == -9
+    ended = other.wait()
+    assert (ended.code, ended.out) == (0, "400\n"), ended.err
     encoder = frozen()
     kept = features_of(images(400), encoder, views=0, cache=tmp_path)
     np.testing.assert_allclose(kept.base, encode(pixels(400), encoder), atol=4e-3)

@@ -3,12 +3,10 @@
 It has an option, a part and a running buffer of its own, and no other file knows of it.
 """
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from pydantic import Field
+from tests.processes import in_process
 from tests.tiny import tiny_config, tiny_data
 from torch import nn
 
@@ -104,17 +102,7 @@ def test_its_option_is_a_parameter_of_the_estimator():
 
 
 def test_its_option_is_in_the_help():
-    script = (
-        "import sys; sys.argv = ['lll', 'train', '--help']\n"
-        "from tests.methods.test_one_file import METHOD\n"
-        "from lll.methods import METHODS\n"
-        "METHODS['calm'] = METHOD\n"
-        "from lll.cli import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert "--calm" in done.stdout
-    assert "Options of calm" in done.stdout
+    text = in_process("train", "--help").out
+    assert "--calm" in text
+    assert "Options of calm" in text
     assert fields_of("calm")["calm"].group == "Options of calm"

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.processes import flags, in_process, one_line, write_npz
+from tests.processes import flags, in_process, one_line, save_checkpoint, write_npz
 from tests.tiny import tiny_config, tiny_data
 
 from lll import DataSet, ImageSet, RunStopped, UserError, Watch, load_run, train
 from lll.learn.prepare import prepare
 from lll.runs import assess
 from lll.runs.assess import check_finished, evaluate, save_evaluation
-from lll.runs.checkpoint import load_checkpoint, save_checkpoint
+from lll.runs.checkpoint import load_checkpoint
 from lll.runs.predict import encode, load_learner
 
 

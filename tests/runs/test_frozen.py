@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.photos import KINDS, draw_photo, write_photos
 from tests.processes import in_process
+from torch import nn
 
 from lll import GradualClassifier, RunConfig, UserError, Watch, load_run, resume, train
 from lll.data import decoding
@@ -16,6 +17,7 @@ from lll.learn import features
 from lll.runs.export import export_onnx
 from lll.runs.predict import load_learner
 from lll.runs.train import RunStopped
+from lll.show.pictures import PICTURES
 
 SMALL = {"encoder": "efficientnet_lite2", "image_size": 64, "feature_views": 1}
 
@@ -51,22 +53,48 @@ def test_prediction_is_that_of_the_features_it_was_scored_on(run, photos):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "plot", "report"])
-def test_every_command_takes_such_a_run(run, command, tmp_path):
+def test_every_command_takes_such_a_run(run, command, tmp_path, monkeypatch):
+    for name in PICTURES.keys() - {"views", "pca-2d", "nearest"}:
+        monkeypatch.delitem(PICTURES, name)  # no other looks at images or features
     out = ["--out", tmp_path / "report.html"] if command == "report" else []
     ended = in_process(command, run.path, *out)
     assert ended.code == 0, ended.err
 
 
+@pytest.mark.slow
 def test_onnx_goes_from_pixels_to_probabilities(run, tmp_path):
+    found, told = told_by_onnx(run, tmp_path / "net.onnx")
+    assert np.abs(found - told).max() < 0.1  # bfloat16 in one, float32 in the other
+
+
+def test_onnx_holds_a_frozen_encoder_of_the_callers_own(photos, tmp_path):
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv2d(3, 24, 8, 8), nn.BatchNorm2d(24), nn.ReLU(), Spots())
+    given = {"encoder": "custom", "freeze": True, "image_size": 32}
+    run = train(config(photos, "logistic", **given), tmp_path / "r", encoder=encoder)
+    found, told = told_by_onnx(run, tmp_path / "net.onnx", encoder=encoder)
+    assert np.abs(found - told).max() < 0.1
+
+
+class Spots(nn.Module):
+    """The mean of each quarter of a map [n, d, h, w]: [n, 4 d]."""
+
+    def forward(self, maps):
+        return maps.unflatten(2, (2, -1)).unflatten(4, (2, -1)).mean(dim=(3, 5)).flatten(1)
+
+
+def told_by_onnx(run, path, **given):
+    """What onnxruntime and torch say of the same images."""
     pytest.importorskip("onnxruntime")
     import onnxruntime
 
-    assert export_onnx(run, tmp_path / "net.onnx", checkpoint="latest") < 1e-3
-    images = torch.randint(256, (3, 3, 64, 64), dtype=torch.uint8)
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    assert export_onnx(run, path, checkpoint="latest", **given) < 1e-3
+    size = run.config.image_size
+    images = torch.randint(256, (3, 3, size, size), dtype=torch.uint8)
+    session = onnxruntime.InferenceSession(str(path))
     (found,) = session.run(["probabilities"], {"images": (images / 255).numpy()})
-    told = load_learner(run, checkpoint="latest").logits(images).softmax(dim=1)
-    assert np.abs(found - told.numpy()).max() < 0.1  # bfloat16 in one, float32 in the other
+    told = load_learner(run, checkpoint="latest", **given).logits(images).softmax(dim=1)
+    return found, told.numpy()
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(photos, tmp_path):
@@ -169,8 +197,8 @@ def drawn(seeds, kinds=KINDS, side=96):
     return np.stack(images), np.repeat(list(kinds), len(seeds))
 
 
-@pytest.mark.parametrize("method", ["logistic", "auto", "gradual"])
-@pytest.mark.parametrize("side", [96, 48])  # of the images; the encoder's is 64
+# The sides of images: the encoder's is 64.
+@pytest.mark.parametrize(("method", "side"), [("logistic", 96), ("auto", 48), ("gradual", 96)])
 def test_the_estimator_learns_on_features_that_are_kept(method, side, encoded):
     images, y = drawn(range(side, side + 6), side=side)
     batches = {"batch_size": 16, "epochs": 8} if method == "gradual" else {}
@@ -186,11 +214,10 @@ def test_the_estimator_learns_on_features_that_are_kept(method, side, encoded):
     assert encoded == []
 
 
-@pytest.mark.parametrize("method", ["logistic", "auto"])
-def test_the_estimator_takes_new_classes_on_features(method, encoded):
+def test_the_estimator_takes_new_classes_on_features(encoded):
     first, y = drawn(range(200, 204), ("ball", "star"))
     more, z = drawn(range(200, 204), ("ladder", "ring"))
-    model = GradualClassifier(method=method, random_state=0, **SMALL)
+    model = GradualClassifier(method="auto", random_state=0, **SMALL)
     model.partial_fit(first, y)
     encoded.clear()
     model.partial_fit(more, z)

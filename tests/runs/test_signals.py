@@ -52,8 +52,9 @@ def assert_saved(ended, number, run):
     return position
 
 
-@pytest.mark.parametrize("number", STOPS)
-@pytest.mark.parametrize("shown", [[], ["--quiet"], ["--json"]])
+@pytest.mark.parametrize(
+    ("number", "shown"), [*zip(STOPS, [[], ["--quiet"], ["--json"], []], strict=True)]
+)
 def test_a_signal_in_the_middle_of_an_epoch(nursery, whole, tmp_path, number, shown):
     chosen, expected = whole
     run = tmp_path / "run"
@@ -68,7 +69,9 @@ def test_a_signal_in_the_middle_of_an_epoch(nursery, whole, tmp_path, number, sh
     assert content(run) == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_a_real_command_gets_a_signal(nursery, tmp_path, number):
     run = tmp_path / "run"
     long = flags(write_npz(tmp_path / "tiny.npz"), epochs=400, seed=int(number))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.processes import in_process
+from tests.processes import in_process, save_checkpoint
 from tests.tiny import tiny_config, tiny_data
 
 from lll import DataSet, UserError, train
 from lll.cli import main
-from lll.runs.checkpoint import load_checkpoint, save_checkpoint
+from lll.runs.checkpoint import load_checkpoint
 from lll.runs.record import load_run
 from lll.show import pictures
 from lll.show.material import Material

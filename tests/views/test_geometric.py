@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tests.reference.slow_views import slow_views
 
-from lll.views.geometric import Strength, Views, apply_views, draw_views, random_views, unit_floats
+from lll.views.geometric import Strength, Views, apply_views, draw_views, unit_floats
 
 light = settings(deadline=None, max_examples=40)
 
@@ -27,6 +27,10 @@ def random_images(n, height, width, seed=0):
     return torch.randint(
         0, 256, (n, 3, height, width), dtype=torch.uint8, generator=generator(seed)
     )
+
+
+def random_views(images, strength, generator):
+    return apply_views(images, draw_views(len(images), strength, generator))
 
 
 def views(n=1, mirror=1.0, shift=(0.0, 0.0), zoom=(1.0, 1.0), colour=None):

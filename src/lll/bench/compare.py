@@ -146,7 +146,7 @@ def _title(sweep: Sweep, job: Job) -> str:
 def _final(run: Run) -> float:
     accuracy = run.result["test_accuracy_final"]
     if accuracy is None:
-        raise UserError(f"{run.path}: the data has no labelled test images to compare by")
+        raise UserError(f"{run.path}: no labelled test image to compare by: label some")
     return float(accuracy)
 
 

@@ -245,7 +245,7 @@ class RunConfig(BaseModel):
         if self.labelled_batch_size is not None and self.labelled_batch_size >= self.batch_size:
             raise ValueError(
                 f"labelled_batch_size {self.labelled_batch_size} leaves no room for unlabelled "
-                f"images in batch_size {self.batch_size}"
+                f"images in batch_size {self.batch_size}: lower it"
             )
         return self
 

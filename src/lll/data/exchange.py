@@ -186,7 +186,9 @@ def as_folders(rows: Sequence[Row], folder: Path, out: Path, *, link: bool) -> N
             target.parent.mkdir(parents=True, exist_ok=True)
             put(folder / row.path, target)
         except OSError as error:
-            raise UserError(f"{target}: cannot be written ({error.strerror})") from None
+            raise UserError(
+                f"{target}: cannot be written ({error.strerror}): check permissions"
+            ) from None
 
 
 def _file_name(name: str) -> str:

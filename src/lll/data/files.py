@@ -76,13 +76,13 @@ def image_files(path: str | Path) -> tuple[list[tuple[str, Reader]], tuple[Unuse
     name = as_text(str(place))
     if not place.is_dir():
         if not os.path.lexists(place):
-            raise UserError(f"{name}: no such image or folder")
+            raise UserError(f"{name}: no such image or folder: check the path")
         return [(name, partial(read_file, str(place)))], ()
     entries = walk(place)
     places = {entry.path: as_text(entry.place) for entry in entries}
     files = make_files(name, entries)
     if not files.images:
-        raise UserError(f"{name}: there is no image file in it")
+        raise UserError(f"{name}: there is no image file in it: add some, or check the path")
     others = [*files.tables, *files.parquets]
     tables = (Unused("a table, not an image", len(others), others[0]),) if others else ()
     return [(places[path], read) for path, read in files.images.items()], files.unused + tables

@@ -74,7 +74,7 @@ def open_gallery(folder: Path) -> Gallery:
         raise UserError(f"{folder}: is not a folder: name the folder that holds the images")
     photos = _photos(folder)
     if not photos:
-        raise UserError(f"{folder}: there is no image file in it")
+        raise UserError(f"{folder}: there is no image file in it: add some, or check the path")
     return Gallery(folder, tuple(photos))
 
 

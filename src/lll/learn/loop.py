@@ -28,7 +28,13 @@ from lll.seeding import derive
 
 @dataclass(frozen=True)
 class Watch:
-    """Progress callbacks; they never change results. `should_stop` may end the run early."""
+    """Progress callbacks; they never change results.
+
+    ``on_plan`` gets the prepared run and its `Run` before the first step; ``on_step`` the epoch,
+    the steps that are done in it, and how many it has; ``on_epoch`` the metrics and the seconds
+    of an epoch that is over; ``on_encode`` the images that the frozen encoder has done, of how
+    many. When ``should_stop``, asked before each step, says True, the run is saved and ends.
+    """
 
     on_plan: Callable[[Prepared, Any], None] = lambda prepared, run: None
     on_step: Callable[[int, int, int], None] = lambda epoch, step, steps: None

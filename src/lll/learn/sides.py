@@ -55,7 +55,7 @@ def sides_of(
     labelled training image, and for events that are about no training image.
     """
     if not len(data.train):
-        raise UserError(f"data {data.name!r} has no training images")
+        raise UserError(f"data {data.name!r} has no training images: add some")
     data = _as_told(data, told)
     events = _events(config, data) if events is None else events
     train, validation = _parted(config, data, events, told)

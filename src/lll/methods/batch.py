@@ -19,10 +19,10 @@ class Views(Protocol):
     """Random views of the rows of a training set; see `lll.views`."""
 
     def weak(self, inputs: Tensor, rows: Tensor, total: int, mine: Tensor | None) -> Tensor:
-        """A weak view of each input."""
+        """A weak view of each of ``inputs`` [n, ...], the training set's ``rows`` [n]."""
 
     def strong(self, inputs: Tensor, rows: Tensor, total: int, mine: Tensor | None) -> Tensor:
-        """A strong view of each input."""
+        """A strong view of each; ``mine`` [n] are their places among the ``total`` of all ranks."""
 
 
 @dataclass(frozen=True)

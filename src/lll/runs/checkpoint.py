@@ -35,21 +35,11 @@ WEIGHTS, STATE, SUMS = "weights.safetensors", "state.pt", "checksums.json"
 POINTERS = ("latest", "chosen")
 
 
-def save_checkpoint(run: Path, checkpoint: Checkpoint, *, chosen: bool = False) -> Path:
-    """Write ``checkpoint`` into the run folder, make it `latest`, and drop what is not needed.
-
-    With ``chosen`` it also becomes the checkpoint of the epoch chosen on validation. The
-    last two whole epochs and the chosen one are kept. Raises UserError on a full disk, and
-    leaves the earlier checkpoints as they were.
-    """
-    position = checkpoint.position
-    same = named_in(run / "checkpoints").get("latest") == str(position)
-    whole = None if same else write_checkpoint(run, checkpoint)  # same: unchanged since read
-    return publish(run, whole, position, chosen=chosen)
-
-
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
-    """Write ``checkpoint`` whole, under a temporary name that is for `publish`."""
+    """Write ``checkpoint`` whole, under a temporary name that is for `publish`.
+
+    Raises UserError on a full disk, and leaves the earlier checkpoints as they were.
+    """
     folder = run / "checkpoints"
     contents = {WEIGHTS: weight_bytes(checkpoint.weights), STATE: state_bytes(checkpoint)}
     sums = {part: _sum(content) for part, content in contents.items()}
@@ -69,20 +59,19 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     return temporary
 
 
-def publish(run: Path, whole: Path | None, position: Position, *, chosen: bool = False) -> Path:
-    """Give the checkpoint ``whole`` its name, if there is one, and make it `latest`.
+def publish(run: Path, whole: Path, position: Position, *, chosen: bool = False) -> Path:
+    """Give the checkpoint ``whole`` its name, and make it `latest`, and `chosen` if it is.
 
     Then those that nothing needs are removed: of later positions, which a run that went back
-    has left, and of earlier ones.
+    has left, and of earlier ones but the last two whole epochs and the chosen one.
     """
     folder, name = run / "checkpoints", str(position)
-    if whole is not None:
-        if named_in(folder).get("chosen") == name:
-            (folder / "chosen").unlink()  # before what it names is replaced
-        with says_when_full(folder):
-            shutil.rmtree(folder / name, ignore_errors=True)
-            whole.rename(folder / name)
-            sync_folder(folder)
+    if named_in(folder).get("chosen") == name:
+        (folder / "chosen").unlink()  # before what it names is replaced
+    with says_when_full(folder):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        whole.rename(folder / name)
+        sync_folder(folder)
     # `latest` last: a kill in between leaves an earlier `latest`, and the epoch runs again.
     for pointer in ("chosen", "latest") if chosen else ("latest",):
         write_durably(folder / pointer, f"{name}\n".encode())

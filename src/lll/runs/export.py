@@ -178,7 +178,8 @@ def _images(rows: Rows) -> ImageSet:
 
 def _check_some(rows: Rows) -> None:
     if not rows.ids:
-        raise UserError(f"there is no image to embed ({len(rows.skipped)} could not be read)")
+        bad = f"{len(rows.skipped)} could not be read"
+        raise UserError(f"there is no image to embed ({bad}): add or repair some")
 
 
 def _vectors(array: NDArray[np.float32]) -> pyarrow.Array:

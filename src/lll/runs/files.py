@@ -25,7 +25,9 @@ def says_when_full(path: Path, remedy: str = RESUME) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise UserError(f"{path}: the disk is full ({error.strerror}): {remedy}") from error
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}): check permissions"
+        ) from error
 
 
 def check_target(path: Path) -> None:

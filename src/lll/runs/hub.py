@@ -105,7 +105,7 @@ def _download(hub: Any, repository: str, folder: str, endpoint: str | None) -> N
         files = hub.HfApi(endpoint=endpoint).list_repo_files(repository)
     wanted = [name for name in files if _WANTED.fullmatch(name)]
     if CONFIG not in wanted:
-        raise UserError(f"{repository}: no run in this repository (it has no {CONFIG})")
+        raise UserError(f"{repository}: no run in this repository (no {CONFIG}): check the name")
     with _said(repository):
         for name in wanted:
             hub.hf_hub_download(repository, name, local_dir=folder, endpoint=endpoint)

@@ -101,7 +101,10 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        """Final-epoch test accuracy, that of the epoch chosen on validation, and time."""
+        """Test accuracies in [0, 1], of the final epoch and of the chosen one, labels and seconds.
+
+        Raises UserError before the first epoch is finished.
+        """
         if not self.metrics:
             raise UserError(f"{self.path}: no epoch is finished yet: go on with `lll resume`")
         last, chosen = self.metrics[-1], self.chosen_epoch
@@ -160,11 +163,11 @@ def load_run(path: str | Path) -> Run:
     >>> load_run("nowhere")
     Traceback (most recent call last):
         ...
-    lll.errors.UserError: nowhere: no run folder here (it has no config.toml)
+    lll.errors.UserError: nowhere: no run folder here (it has no config.toml): check the path
     """
     path = Path(path)
     if not (path / CONFIG).is_file():
-        raise UserError(f"{path}: no run folder here (it has no {CONFIG})")
+        raise UserError(f"{path}: no run folder here (it has no {CONFIG}): check the path")
     try:
         config = RunConfig.recorded(read_toml(path / CONFIG))
     except UserError as error:
@@ -273,7 +276,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: not readable: {error.strerror}") from None
+        raise UserError(f"{path}: not readable ({error.strerror}): check permissions") from None
 
 
 def _damaged(path: Path, fault: str) -> UserError:

@@ -150,7 +150,7 @@ def check_optimizers(
 ) -> None:
     """UserError unless the ``saved`` state dictionaries are such as ``optimizers`` have."""
     if optimizers.keys() != saved.keys():
-        raise UserError(f"{where}: the checkpoint is from other optimizers: {', '.join(saved)}")
+        raise UserError(f"{where}: the checkpoint is of other optimizers: begin a new run")
     for name, optimizer in optimizers.items():
         if misfit := _misfit(optimizer, saved[name]):
             raise UserError(

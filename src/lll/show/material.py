@@ -62,7 +62,7 @@ class Material:
         """Encodings and probabilities of the test images; UserError without any, or with NaN."""
         test = self.prepared.test
         if not len(test.truth):
-            raise UserError(f"{self.run.path}: its data has no test images to show")
+            raise UserError(f"{self.run.path}: its data has no test images to show: add some")
         encoded = encode(self.learner, test.inputs)
         check_finite(encoded.encodings, f"{self.run.path}: test images")
         return encoded

@@ -116,13 +116,6 @@ def resample(
     )
 
 
-def random_views(
-    images: UInt8[Tensor, "n 3 h w"], strength: Strength, generator: torch.Generator
-) -> Float[Tensor, "n 3 h w"]:
-    """A fresh random view of each image: floats in [0, 1]."""
-    return apply_views(images, draw_views(len(images), strength, generator))
-
-
 def unit_floats(images: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """uint8 images as floats in [0, 1]: the view at evaluation, which changes nothing."""
     return images.float().div_(255.0)

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OPS = (
-    *("label", "unlabel", "not", "skip", "unsure"),
-    *("class", "rename", "merge", "split"),
-    *("propose", "name", "reject"),
-    *("undo", "redo"),
-)
 FOLLOWERS = ("moved", "overwritten")
 """Actors that follow what was done to the files: nobody did it on purpose here."""
 ORIGINS = ("person", "suggestion", "import", "pseudo", "audit")

@@ -45,7 +45,8 @@ def learning(metrics: Metrics, chosen: int | None) -> Figure:
     whole_numbers(accuracies)
     for axes in (losses, accuracies):
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        if axes.lines:  # a method that fits has no loss
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     figure.suptitle("Learning curves")
     return figure
 

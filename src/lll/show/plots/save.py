@@ -27,6 +27,7 @@ def save(figure: Figure, path: Path) -> tuple[Path, Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg"))
     write_whole(png, picture_bytes(figure, "png"))
+    figure.set_layout_engine("none")  # it is laid out: both files are alike
     write_whole(svg, picture_bytes(figure, "svg"))
     return png, svg
 
