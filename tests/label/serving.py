@@ -4,6 +4,8 @@ import http.client
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import uuid
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from PIL import Image
-from tests.processes import Child, shared_nursery
+from tests.processes import ENVIRONMENT, Child, shared_nursery
 
 
 def write_images(folder: Path, count: int, *, kinds: int = 2) -> Path:
@@ -35,11 +37,33 @@ def link_images(folder: Path, count: int) -> Path:
     return folder
 
 
+class Alone:
+    """As a `Child`, a `python -m lll` that was not forked."""
+
+    over = False
+
+    def __init__(self, words, out, environment):
+        command = [sys.executable, "-m", "lll", *map(str, words)]
+        env = ENVIRONMENT | environment
+        with out.open("w") as file:
+            self._process = subprocess.Popen(command, stdout=file, stderr=file, env=env)
+
+    def runs(self):
+        return self._process.poll() is None
+
+    def kill(self):
+        self._process.kill()
+
+    def wait(self):
+        self.over = True
+        return self._process.wait()
+
+
 @dataclass
 class Served:
     """A running server: its process, folder, address and cookie."""
 
-    child: Child
+    child: Child | Alone
     folder: Path
     address: str
     port: int
@@ -108,14 +132,14 @@ class Served:
 def start(folder: Path, cache: Path, *flags: str, **environment: str) -> Served:
     """The server of ``folder``, once it can be opened; AssertionError with what it said if not."""
     cache.mkdir(parents=True, exist_ok=True)
-    said, complained = cache / "said.txt", cache / "complained.txt"
+    said = cache / "said.txt"
     said.write_text("")  # not what an earlier one said
-    child = shared_nursery().start(
-        *("label", folder, "--no-browser", *flags),
-        out=said,
-        err=complained,
-        environment={"LLL_CACHE": str(cache)} | environment,
-    )
+    words = ("label", folder, "--no-browser", *flags)
+    if environment:  # which a new Python alone reads
+        child = Alone(words, said, {"LLL_CACHE": str(cache)} | environment)
+    else:
+        how = {"out": said, "environment": {"LLL_CACHE": str(cache)}}
+        child = shared_nursery().start(*words, err=cache / "complained.txt", **how)
     while "open http" not in said.read_text() and child.runs():
         time.sleep(0.02)
     assert child.runs(), child.wait()
