@@ -24,7 +24,7 @@ test: .venv/dev  ## the fast tests
 test-slow: .venv/dev  ## the tests that take minutes
 	$(PYTEST) -m slow
 
-test-extras: .venv-extras  ## with the trackers, datasets, Ray and S3, in an environment of their own
+test-extras: .venv-extras  ## with trackers, datasets, Ray, Spark (it needs Java) and S3, in a .venv-extras
 	.venv-extras/bin/python -m pytest tests/show/test_trackers.py tests/runs/test_predictor.py \
 		tests/data/test_remote.py
 
@@ -72,7 +72,7 @@ install: .venv/dev
 .venv-extras: pyproject.toml
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet --editable '.[dev,trackio,mlflow,wandb]' \
-		datasets 'ray[data]' s3fs 'moto[server]'
+		datasets 'ray[data]' pyspark s3fs 'moto[server]'
 	touch $@
 
 clean:
