@@ -18,7 +18,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from benchmarks.accuracy.gradual_predictions import (
 )
 from benchmarks.accuracy.gradual_score import means, over_orders, stage_scores, with_forgetting
 
-from lll import DataSet, RunConfig, UserError
+from lll import DataSet, ImageSet, RunConfig, UserError
 from lll.labels.events import LabelEvent
 from lll.learn.kept import Kept
 from lll.learn.loop import Progress, Watch, learn
@@ -86,16 +86,17 @@ def material(data: DataSet, test: bool) -> Material:
     counts = [int((data.train.labels == data.class_names.index(c)).sum()) for c in protocol.classes]
     if counts != list(protocol.per_class):
         raise UserError(f"data {data.name!r}: has {counts} training images, not those of {name}")
-    names = names_of(data.train.labels, data.class_names)
-    aside = np.isin(names, read_validation(name))
-    train = type(data.train)(data.train.images, data.train.labels, names)
-    shown = type(data.test)(
-        data.test.images, data.test.labels, names_of(data.test.labels, data.class_names)
-    )
+    train, shown = named(data.train, data.class_names), named(data.test, data.class_names)
+    aside = np.isin(train.ids, read_validation(name))
     scored = shown if test else train.take(aside)
     return Material(
         name, protocol, DataSet(data.name, data.class_names, train.take(~aside), scored)
     )
+
+
+def named(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
+    """The same images, named as in the events."""
+    return replace(images, ids=names_of(images.labels, class_names))
 
 
 def answers_of(
