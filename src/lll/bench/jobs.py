@@ -74,10 +74,11 @@ def _run_here(jobs: Sequence[Job], say: Callable[[str], None]) -> list[str]:
     return failures
 
 
-def _kin(job: Job) -> tuple[bool, float, int]:
-    """Runs of the same rows of the data come together, and find what the first one kept."""
+def _kin(job: Job) -> tuple[bool, float, int, str, int]:
+    """Runs of the same rows and labels come together, and find what the first one kept."""
     share = job.config.validation_share
-    return job.config.how.fit is None, share, job.seed if share else 0
+    rows = job.config.how.fit is None, share, job.seed if share else 0
+    return *rows, job.labels, job.seed
 
 
 def _say_accuracy(run: Run, say: Callable[[str], None]) -> None:

@@ -47,6 +47,11 @@ def order_of_classes(
     return chosen
 
 
+def reveal_order(ids: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
+    """The images ``ids`` [n] in the order in which those of a class are revealed."""
+    return keyed_order(ids.tolist(), seed, "reveal")
+
+
 @dataclass(frozen=True)
 class Oracle:
     """Plays the person who labels: it knows the truth, and tells it as the schedule says.
@@ -70,14 +75,16 @@ class Oracle:
         plan: Sequence[EpochPlan],
         pool: str,
         seed: int,
+        order: NDArray[np.intp] | None = None,
     ) -> Oracle:
-        """Order the images ``ids`` [n] of each class of ``truth`` [n] by a hash of the id."""
-        by_class = []
-        for label in class_order:
-            members = np.flatnonzero(truth == label)
-            by_class.append(members[keyed_order(ids[members].tolist(), seed, "reveal")])
+        """Order the images ``ids`` [n] of each class of ``truth`` [n] by a hash of the id.
+
+        ``order`` [n] is that of `reveal_order`, where the caller has it.
+        """
+        order = reveal_order(ids, seed) if order is None else order
+        by_class = tuple(order[truth[order] == label] for label in class_order)
         never = np.flatnonzero(truth == UNLABELLED)
-        return Oracle(tuple(class_order), tuple(by_class), never, tuple(plan), pool)
+        return Oracle(tuple(class_order), by_class, never, tuple(plan), pool)
 
     def at(self, epoch: int) -> Known:
         """What is known at ``epoch``: a pure function of the ids, the truth, plan and seed.

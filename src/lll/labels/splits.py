@@ -24,6 +24,8 @@ def set_aside(
     seed, name) and does not depend on the order of the rows.
     """
     aside = np.zeros(len(ids), dtype=bool)
+    if not share:
+        return aside
     for label in np.unique(labels[labels != UNLABELLED]):
         members = np.flatnonzero(labels == label)
         count = min(int(len(members) * share + 0.5), len(members) - 1)

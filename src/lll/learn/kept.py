@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
-MOST = 10  # of one pool: data, an encoder, features of four parts, what fits share
+MOST = 16  # of one pool: data, an encoder, features of four parts, orders, what fits share
 
 
 class Kept:

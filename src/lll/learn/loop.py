@@ -120,8 +120,9 @@ def _fit_epoch(
     at = np.sort(np.concatenate([known.labelled, known.unlabelled]))
     targets = np.full(len(at), UNLABELLED)
     targets[np.searchsorted(at, known.labelled)] = known.targets
+    inputs = prepared.train.inputs
     rows = MethodRows(
-        inputs=prepared.train.inputs[at],
+        inputs=inputs[at] if len(at) < len(inputs) else inputs[:],
         views=prepared.seen(at),
         targets=torch.from_numpy(targets),
         classes=len(prepared.facts.class_names),

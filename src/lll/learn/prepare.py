@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -17,7 +17,7 @@ from torch import nn
 from lll.config import RunConfig
 from lll.data.facts import DataFacts
 from lll.data.fingerprint import fingerprint, labels_hash
-from lll.data.imageset import DataSet, ImageSet, Skipped, Unused
+from lll.data.imageset import DataSet, Skipped, Unused
 from lll.errors import UserError
 from lll.labels.events import (
     Giver,
@@ -30,15 +30,15 @@ from lll.labels.events import (
 from lll.labels.oracle import order_of_classes
 from lll.labels.schedule import EpochPlan, class_schedule, label_schedule, plan_run
 from lll.learn.device import computes_in_bfloat16, pick_device
-from lll.learn.features import Features, Images, Progress, features_of
-from lll.learn.feeding import Inputs, Split, fits_on, place
+from lll.learn.features import Images, Progress
+from lll.learn.feeding import Split
 from lll.learn.front import front_of
+from lll.learn.inputs import inputs_of, kept_features, viewed_rows
 from lll.learn.kept import Kept, hash_of
 from lll.learn.sides import Sides, sides_of
 from lll.methods.batch import Views
 from lll.nets.frozen import Frozen
 from lll.ranks import ALONE, Ranks
-from lll.seeding import keyed_order
 from lll.views.features import FeatureViews
 from lll.views.geometric import Strength
 from lll.views.images import ImageViews
@@ -122,16 +122,27 @@ class Prepared:
         """Features [1 + v, m, d] of those rows ``at`` whose views are cached: as is, then views."""
         if self.cached_views is None:
             raise TypeError("a run on images has no cached views")
-        there = np.isin(self.viewed, at)
-        plain = self.train.inputs[self.viewed[there]]
-        return torch.cat([plain[None], self.cached_views[:, there]])
+        cached = self.cached_views
+
+        def make() -> torch.Tensor:
+            there = np.isin(self.viewed, at)
+            plain = self.train.inputs[self.viewed[there]]
+            return torch.cat([plain[None], cached[:, there]])
+
+        return self.kept.get(("seen", *self._key(at)), make)
 
     def shared(self, at: NDArray[np.intp]) -> dict[str, Any]:
         """Where fits to the rows ``at`` leave what others to the same rows can use."""
         if self.front is None or self.cached_views is None:
             return {}
-        key = ("fits", self.front.hash, self.front.size, self.facts.fingerprint)
-        return self.kept.get((*key, hash_of(self.ids[at]), len(self.cached_views)), dict)
+        return self.kept.get(("fits", *self._key(at)), dict)
+
+    def _key(self, at: NDArray[np.intp]) -> tuple[Any, ...]:
+        """Stands for the features of the rows ``at`` and for those of their views."""
+        if self.front is None or self.cached_views is None:
+            raise TypeError("a run on images has no features")
+        which = (self.front.hash, self.front.size, self.facts.fingerprint, str(self.device))
+        return *which, hash_of(self.ids[at]), len(self.cached_views)
 
     def image_views(self, generator: torch.Generator) -> ImageViews:
         """The views of images, drawn from ``generator``."""
@@ -202,11 +213,12 @@ def prepare(
     plan = _plan(config, len(data.class_names), cycles := cycles or (config.epochs,))
     order = "data" if events is not None else config.class_order
     class_order = order_of_classes(order, data.class_names, config.seed)
-    sides = sides_of(config, data, class_order, plan, told or (), events)
-    facts, front = _facts(data, sides), _front(config, device, encoder, kept := kept or Kept())
-    viewed, parts = _viewed(config, sides.train.ids), sides.known_by(config.epochs - 1)
-    find = partial(_found, kept, front, facts.fingerprint, cache, progress)
-    inputs, cached = _inputs(parts, viewed, device, config, ranks, find)
+    kept = kept or Kept()
+    sides = sides_of(config, data, class_order, plan, told or (), events, kept)
+    facts, front = _facts(data, sides), _front(config, device, encoder, kept)
+    viewed, parts = viewed_rows(config, sides.train.ids, kept), sides.known_by(config.epochs - 1)
+    find = partial(kept_features, kept, front, facts.fingerprint, device, cache, progress)
+    inputs, cached = inputs_of(parts, viewed, device, config, ranks, find)
     train, validation, test = map(Split, inputs, (part.labels for part in parts))
     return Prepared(
         config=config,
@@ -253,20 +265,6 @@ def _plan(config: RunConfig, classes: int, cycles: Sequence[int]) -> list[EpochP
     return [replace(plan, epoch=epoch) for epoch, plan in enumerate(chain(*plans))]
 
 
-VIEWED = 10_000
-
-
-def _viewed(config: RunConfig, ids: NDArray[np.str_]) -> NDArray[np.intp]:
-    """The rows whose augmented views are needed: of a method that fits, `VIEWED` at most.
-
-    It learns from views what differs between them, for which so many are enough. Which they
-    are hardly changes when other images join, so that few are encoded anew.
-    """
-    if config.how.fit is None or len(ids) <= VIEWED:
-        return np.arange(len(ids))
-    return np.sort(keyed_order(ids.tolist(), 0, "viewed")[:VIEWED])
-
-
 def _front(
     config: RunConfig, device: torch.device, encoder: nn.Module | None, kept: Kept
 ) -> Frozen | None:
@@ -274,55 +272,6 @@ def _front(
         return front_of(config, device, encoder)
     which = (config.encoder, config.image_size, config.weights, str(device), config.freeze)
     return kept.get(("front", *which), lambda: front_of(config, device, encoder))
-
-
-def _found(
-    kept: Kept,
-    front: Frozen | None,
-    data: str | None,
-    cache: Path | None,
-    progress: Progress | None,
-    part: ImageSet,
-    views: int,
-) -> Features:
-    """Features of a ``part`` of the ``data`` of that fingerprint, as `features_of` gives them."""
-    assert front is not None  # `Prepared` has features where it has one
-    key = ("features", front.hash, front.size, data, hash_of(part.ids), views)
-    make = partial(features_of, part, front, views=views, cache=cache, progress=progress)
-    return kept.get(key, make)
-
-
-def _inputs(
-    parts: list[ImageSet],
-    viewed: NDArray[np.intp],
-    device: torch.device,
-    config: RunConfig,
-    ranks: Ranks,
-    find: Callable[[ImageSet, int], Features],
-) -> tuple[list[Inputs], torch.Tensor | None]:
-    """The inputs of every part, and cached views [v, m, d] of rows ``viewed`` of the first.
-
-    They are features where the encoder is frozen, on ``device``; else images, there if they fit.
-    """
-    if not config.freeze:
-        fits = fits_on(device, sum(part.images.nbytes for part in parts))
-        return [place(part.images, device, fits=fits) for part in parts], None
-    views = config.feature_views
-    whole = len(viewed) == len(parts[0])
-    if ranks.rank:
-        ranks.wait()  # the first encodes and keeps, the others find
-    found = [find(part, views if whole and not at else 0) for at, part in enumerate(parts)]
-    shown = found[0] if whole else find(parts[0].take(viewed), views)
-    if not ranks.rank:
-        ranks.wait()
-    inputs: list[Inputs] = [_on(features.base, device) for features in found]
-    seen = [_on(view, device) for view in shown.views]
-    shape = (0, *shown.base.shape)
-    return inputs, torch.stack(seen) if seen else torch.empty(shape, device=device)
-
-
-def _on(features: NDArray[np.float16], device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.array(features)).to(device)
 
 
 def _facts(data: DataSet, sides: Sides) -> DataFacts:

@@ -13,9 +13,10 @@ from lll.data.assemble import joined
 from lll.data.imageset import DataSet, ImageSet
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED, Giver, LabelEvent, Replay, Source, read_events
-from lll.labels.oracle import Oracle, plan_to_choose
+from lll.labels.oracle import Oracle, plan_to_choose, reveal_order
 from lll.labels.schedule import EpochPlan
 from lll.labels.splits import set_aside
+from lll.learn.kept import Kept, hash_of
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ def sides_of(
     plan: Sequence[EpochPlan],
     told: Collection[LabelEvent] = (),
     events: Collection[LabelEvent] | None = None,
+    kept: Kept | None = None,
 ) -> Sides:
-    """How ``config`` divides ``data``.
+    """How ``config`` divides ``data``; runs of one process share what is ``kept``.
 
     An image that the run was ``told`` of earlier, before the labels of ``data`` changed, stays
     on its side: none is tested with that was trained on. ``events`` say in place of ``plan`` what
@@ -59,7 +61,8 @@ def sides_of(
     data = _as_told(data, told)
     events = _events(config, data) if events is None else events
     train, validation = _parted(config, data, events, told)
-    labels, choosing = _sources(config, train, validation, class_order, plan, events)
+    found = (train, validation, class_order, plan, events)
+    labels, choosing = _sources(config, *found, kept or Kept())
     givers = data.givers
     if events is not None:
         givers = {event.id: Giver(event.origin, event.time) for event in events}
@@ -125,6 +128,7 @@ def _sources(
     class_order: tuple[int, ...],
     plan: Sequence[EpochPlan],
     events: Collection[LabelEvent] | None,
+    kept: Kept,
 ) -> tuple[Source, Source]:
     """Who says which training labels are known when, and which validation labels."""
     if events is not None:
@@ -134,8 +138,12 @@ def _sources(
     if config.validation_labels == "all":
         count = len(class_order)
         to_choose = tuple(replace(e, classes=count, labels=1.0, per_class=False) for e in plan)
-    pool, seed = config.unlabelled_pool, config.seed
-    return (
-        Oracle.of(train.ids, train.labels, class_order, plan, pool, seed),
-        Oracle.of(validation.ids, validation.labels, class_order, to_choose, pool, seed),
-    )
+
+    def oracle(part: ImageSet, when: Sequence[EpochPlan]) -> Oracle:
+        seed = config.seed
+        key = ("order", hash_of(part.ids), seed)
+        order = kept.get(key, lambda: reveal_order(part.ids, seed))
+        pool = config.unlabelled_pool
+        return Oracle.of(part.ids, part.labels, class_order, when, pool, seed, order)
+
+    return oracle(train, plan), oracle(validation, to_choose)

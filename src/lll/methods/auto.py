@@ -18,14 +18,14 @@ from lll.words import percent
 
 def answer(problem: Problem) -> Answer:
     """The better answer on the rows held out; `propagate` if some class has but one label."""
-    return taken(problem, propagate.answer(problem))
+    return taken(problem, problem.answered(propagate.answer))
 
 
 def taken(problem: Problem, spread: Answer) -> Answer:
     """``spread``, the answer of `propagate`, or that of `logistic`, if it is the better one."""
     if problem.counts.min() < 2:
         return _taken(spread, "propagate", "a class has one label, too few to compare", {})
-    return better(logistic.answer(problem), spread)
+    return better(problem.answered(logistic.answer), spread)
 
 
 def better(alone: Answer, spread: Answer) -> Answer:

@@ -101,12 +101,19 @@ def train(
             learner.parts["encoder"].load_state_dict(pretrained)
         writer = None
         if writes(ranks):
-            images = None if config.data in SOURCES else image_bytes(data)
+            images = None if config.data in SOURCES else _images_of(data, prepared)
             folder = begun(Path(out), config, prepared.facts, overwrite=overwrite, images=images)
             writer = held.enter_context(folder)
             writer.save(snapshot(learner, progress))
         run = agreed(ranks, writer.run if writer else None)
         return carry_on(prepared, learner, progress, run, writer, watch, graphs)
+
+
+def _images_of(data: DataSet, prepared: Prepared) -> bytes:
+    """`image_bytes` of ``data``, once for all runs that share what is kept."""
+    facts = prepared.facts
+    key = ("images", facts.fingerprint, facts.labels)
+    return prepared.kept.get(key, lambda: image_bytes(data))
 
 
 def data_of(

@@ -65,7 +65,7 @@ def method_of(summary: str, answer: Callable[[Problem], Answer]) -> Method:
 
     def fit(nets: Nets, rows: Rows, options: MethodOptions) -> Mapping[str, Any]:
         problem = pose(rows)
-        return fill(nets, problem, answer(problem))
+        return fill(nets, problem, problem.answered(answer))
 
     return Method(
         summary=summary,
@@ -112,7 +112,8 @@ def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     chances = torch.softmax(scale * answer.held, dim=1)
     right = chances.gather(1, answer.truth[:, None])[:, 0]
     calibration.nonconformity = (1 - right).to(calibration.prior)
-    share = _fit_unknown(nets, problem)
+    fresh, share = problem.answered(_unknown)
+    nets["unknown"].load_state_dict(fresh.state_dict())
     return {
         "temperature": 1 / scale,
         "known_share": share,
@@ -122,15 +123,14 @@ def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     }
 
 
-def _fit_unknown(nets: Nets, problem: Problem) -> float:
-    """Fit the unknown score; the share of the unlabelled images that are of known classes."""
-    points, unknown = problem.space.points, nets["unknown"]
+def _unknown(problem: Problem) -> tuple[Unknown, float]:
+    """The unknown score, and the share of the unlabelled images that are of known classes."""
+    points = problem.space.points
     targets = torch.full((len(points),), -1)
     targets[problem.rows] = problem.labels
     fresh = Unknown()
     share = fresh.fit(points, targets, len(problem.present), problem.seed % 2**32)
-    unknown.load_state_dict(fresh.state_dict())
-    return share
+    return fresh, share
 
 
 SCALES = [1.1**step for step in range(-30, 61)]

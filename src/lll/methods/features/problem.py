@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,19 +14,31 @@ from lll.errors import UserError
 from lll.methods.features.space import Space, fit_space
 from lll.methods.method import Rows
 
+T = TypeVar("T")
 FOLDS = 4
 ENOUGH = 400
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Labelled ``rows`` [l] of a space; ``labels`` [l] count the ``present`` classes [c] only."""
+    """Labelled ``rows`` [l] of a space; ``labels`` [l] count the ``present`` classes [c] only.
+
+    ``answers`` holds what was `answered` to this very problem.
+    """
 
     space: Space
     rows: Int[Tensor, " l"]
     labels: Int[Tensor, " l"]
     present: Int[Tensor, " c"]
     seed: int
+    answers: dict[Callable[[Problem], Any], Any] = field(default_factory=dict)
+
+    def answered(self, by: Callable[[Problem], T]) -> T:
+        """What ``by`` says of this problem: asked once, whichever methods want to know."""
+        if by not in self.answers:
+            self.answers[by] = by(self)
+        answer: T = self.answers[by]
+        return answer
 
     @property
     def counts(self) -> Float[Tensor, " c"]:
@@ -46,7 +60,7 @@ class Problem:
 
     def without(self, held: Bool[Tensor, " l"]) -> Problem:
         """The problem whose labels ``held`` are not known."""
-        return replace(self, rows=self.rows[~held], labels=self.labels[~held])
+        return replace(self, rows=self.rows[~held], labels=self.labels[~held], answers={})
 
     def folds(self, count: int = FOLDS) -> list[Bool[Tensor, " l"]]:
         """Labelled rows to hold out, in turn: stratified, no class ever without a label.
@@ -77,4 +91,13 @@ def pose(rows: Rows) -> Problem:
         )
     if "space" not in rows.shared:
         rows.shared["space"] = fit_space(rows.inputs.cpu(), rows.views.cpu())
-    return Problem(rows.shared["space"], at, labels, present, rows.seed)
+    answers = _answers(rows, (rows.seed, at.numpy().tobytes(), targets[at].numpy().tobytes()))
+    return Problem(rows.shared["space"], at, labels, present, rows.seed, answers)
+
+
+def _answers(rows: Rows, key: tuple[int, bytes, bytes]) -> dict[Any, Any]:
+    """What was answered to the problem of that ``key``, the last one that there was, if to it."""
+    if rows.shared.get("last") != key:
+        rows.shared["last"], rows.shared["answers"] = key, {}
+    answers: dict[Any, Any] = rows.shared["answers"]
+    return answers

@@ -89,8 +89,9 @@ def mahalanobis(
     points: Float[Tensor, "m d"], means: Float[Tensor, "c d"], inverse: Float[Tensor, "d d"]
 ) -> Tensor:
     """Squared distances [m] to the nearest class. Lee et al. 2018, "A simple unified framework"."""
-    far = [(((points - mean) @ inverse) * (points - mean)).sum(dim=1) for mean in means]
-    return torch.stack(far).amin(dim=0)
+    turned = points @ inverse
+    own, theirs = (turned * points).sum(dim=1), ((means @ inverse) * means).sum(dim=1)
+    return (own + (theirs - 2 * turned @ means.T).amin(dim=1)).clamp(min=0)
 
 
 @dataclass(frozen=True)
