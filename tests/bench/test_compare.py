@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from tests.processes import assert_latest_is_whole, one_line, shared_nursery
 from tests.tiny import tiny_data
@@ -19,8 +20,12 @@ from lll.bench.sweep import read_sweep
 from lll.data.workers import cores
 from lll.errors import UserError
 from lll.learn.front import front_of
+from lll.methods.novel.scorer import Unknown
+from lll.runs.checkpoint import load_checkpoint
 from lll.runs.record import load_run
 from lll.show.plots.comparison import comparison
+
+fit_unknown = Unknown.fit
 
 
 @pytest.fixture(scope="module")
@@ -238,24 +243,72 @@ def is_alive(pid):
         return False
 
 
-def test_runs_on_features_share_this_process_and_logistic_is_among_them(npz, tmp_path, monkeypatch):
-    (tmp_path / "f.toml").write_text(
-        f'data = "{npz}"\nmethods = ["propagate"]\nlabels = ["3/class"]\nseeds = [0, 1]\n'
+@pytest.fixture
+def features_file(npz, tmp_path):
+    path = tmp_path / "f.toml"
+    path.write_text(
+        f'data = "{npz}"\nmethods = ["propagate", "auto"]\nlabels = ["3/class"]\nseeds = [0, 1]\n'
         '[settings]\nencoder = "efficientnet_lite2"\nimage_size = 64\nfeature_views = 1\n'
     )
-    sweep = read_sweep(tmp_path / "f.toml", tmp_path / "f")
-    names = ["propagate-3_class-seed0", "propagate-3_class-seed1"]
-    assert [job.out.name for job in sweep.jobs] == names + [
-        name.replace("propagate", "logistic") for name in names
+    return path
+
+
+def test_runs_on_features_share_this_process_and_logistic_is_among_them(
+    features_file, tmp_path, monkeypatch
+):
+    sweep = read_sweep(features_file, tmp_path / "f")
+    assert [job.out.name for job in sweep.jobs] == [
+        f"{method}-3_class-seed{seed}"
+        for method in ("propagate", "auto", "logistic")
+        for seed in (0, 1)
     ]
-    encoders = []
+    encoders, fits = [], []
     monkeypatch.setattr("subprocess.Popen", None)
     monkeypatch.setattr(
         "lll.learn.prepare.front_of",
         lambda *a: encoders.append(front_of(*a)) or encoders[-1],
     )
+    monkeypatch.setattr(Unknown, "fit", lambda *a: fits.append(a) or fit_unknown(*a))
     run_sweep(sweep, processes=2, say=lambda line: None)
     assert len(encoders) == 1
-    alone = train(sweep.jobs[1].config, tmp_path / "alone")
-    assert load_run(sweep.jobs[1].out).metrics == alone.metrics
-    assert [row["n"] for row in tabulate(sweep)] == [2, 2]
+    assert len(fits) == 2  # one for each seed, whatever the method
+    for job in sweep.jobs:
+        alone = train(job.config, tmp_path / "alone" / job.out.name)
+        together = load_run(job.out)
+        assert together.metrics == alone.metrics
+        assert together.label_events() == alone.label_events()
+        assert (job.out / "images.csv").read_bytes() == (alone.path / "images.csv").read_bytes()
+        weights = load_checkpoint(job.out).weights
+        for name, value in load_checkpoint(alone.path).weights.items():
+            torch.testing.assert_close(weights[name], value, rtol=0, atol=0)
+    assert [row["n"] for row in tabulate(sweep)] == [2, 2, 2]
+
+
+@pytest.mark.slow
+def test_a_sweep_on_features_goes_on_after_ctrl_c(features_file, tmp_path):
+    text = features_file.read_text().replace("[0, 1]", f"{[*range(12)]}")
+    features_file.write_text(text)
+    out = tmp_path / "out"
+    command = "compare", features_file, "--out", out
+    first = shared_nursery().start(*command)
+    wait_until(lambda: len([*out.glob("*/metrics.jsonl")]) > 5)
+    first.kill(signal.SIGINT)
+    ended = first.wait()
+    assert ended.code == 130
+    one_line(ended.err, "the same command goes on")
+    done = {run: (run / "metrics.jsonl").stat().st_mtime_ns for run in finished_runs(out)}
+    assert 1 < len(done) < 36
+
+    second = shared_nursery().run(*command)
+    assert second.code == 0, second.err
+    assert f"36 runs, {len(done)} finished already" in second.out
+    assert all((run / "metrics.jsonl").stat().st_mtime_ns == at for run, at in done.items())
+    rows = json.loads((out / "comparison.json").read_text())["rows"]
+    assert [(row["method"], row["n"]) for row in rows] == [
+        (method, 12) for method in ("propagate", "auto", "logistic")
+    ]
+
+
+def finished_runs(out):
+    runs = [path.parent for path in out.glob("*/config.toml")]
+    return [run for run in runs if load_run(run).finished]
