@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,21 @@ from torch import Tensor
 
 from lll.config import RunConfig
 from lll.learn.prepare import Prepared, prepare
-from lll.methods import auto, logistic, propagate
+from lll.methods import auto, kernel, logistic, propagate
+from lll.methods.features.fitted import Answer, best_scale
 from lll.methods.features.problem import pose
-from lll.methods.features.softmax import with_ones
 from lll.methods.method import Rows
+from lll.metrics.conformal import conformal_threshold, nonconformity, prediction_sets
 from lll.runs.train import data_of
 
 ROOT = Path(__file__).resolve().parents[2]
-LEARNERS = ("logistic", "propagate", "auto")
+LEARNERS = {
+    "propagate": propagate.answer,
+    "logistic": logistic.answer,
+    "kernel": kernel.answer,
+}
 BUDGETS = (1, 4, 10, 25, 100, 400)
+ERROR = 0.05  # of prediction sets
 TAIL = 25  # labels of the largest class of a long tail
 AGES = (4, 10, 25, 60, 150, 400)  # labels of a class by the stages that it has been there
 FIRST = 5  # classes at the first stage of gradual arrival
@@ -95,32 +101,50 @@ def scores_of(rows: Rows, m: Material, where: dict[str, Any]) -> Iterator[dict[s
     begun = time.perf_counter()
     problem = pose(rows)
     shared = time.perf_counter() - begun
-    points = with_ones(problem.space.transform(m.scored))
+    points = problem.space.transform(m.scored)
     seen = np.isin(m.answers, problem.present.numpy())
     answers, seconds = {}, {}
-    for name, answer in (("propagate", propagate.answer), ("logistic", logistic.answer)):
+    for name, answer in LEARNERS.items():
         begun = time.perf_counter()
         answers[name] = answer(problem)
         seconds[name] = shared + time.perf_counter() - begun
     if problem.counts.min() < 2:
         answers["auto"], seconds["auto"] = answers["propagate"], seconds["propagate"]
     else:
-        answers["auto"] = auto.better(answers["logistic"], answers["propagate"])
-        seconds["auto"] = sum(seconds.values()) - shared
-    for name in LEARNERS:
-        told = problem.present[(points @ answers[name].weights).argmax(dim=1)].numpy()
+        answers["auto"] = auto.best(answers, int(problem.counts.min()))
+        seconds["auto"] = sum(seconds.values()) - (len(LEARNERS) - 1) * shared
+    for name in (*LEARNERS, "auto"):
+        logits = answers[name].logits(points)[torch.from_numpy(seen)]
+        truth = torch.searchsorted(problem.present, torch.from_numpy(m.answers[seen]))
         yield where | {
             "method": name,
-            "accuracy": float((told == m.answers)[seen].mean()),
+            "accuracy": float((logits.argmax(dim=1) == truth).float().mean()),
             "seconds": seconds[name],
             "taken": answers[name].notes.get("taken"),
+            **sets_of(answers[name], logits, truth.numpy()),
         }
 
 
-def by_budget(m: Material, draws: int) -> Iterator[dict[str, Any]]:
+def sets_of(answer: Answer, logits: Tensor, truth: np.ndarray) -> dict[str, Any]:
+    """Of the prediction sets at an error of 5 %: how many hold the truth, and how large they are.
+
+    ``calibrated`` is False where there are too few labels; then each set is of all classes.
+    """
+    scale = best_scale(answer.held, answer.truth)
+    scores = nonconformity(torch.softmax(scale * answer.held, dim=1).numpy(), answer.truth.numpy())
+    threshold = conformal_threshold(scores, ERROR)
+    sets = prediction_sets(torch.softmax(scale * logits, dim=1).numpy(), threshold)
+    return {
+        "covered": float(sets[np.arange(len(truth)), truth].mean()),
+        "set_size": float(sets.sum(axis=1).mean()),
+        "calibrated": threshold is not None,
+    }
+
+
+def by_budget(m: Material, draws: int, budgets: Sequence[int]) -> Iterator[dict[str, Any]]:
     """One dictionary for each fit."""
     everything, shared = np.arange(len(m.truth)), dict[str, Any]()
-    for labels in BUDGETS:
+    for labels in budgets:
         for draw in range(draws):
             known = per_class(m.truth, [labels] * len(m.prepared.facts.class_names), draw)
             rows = m.rows(everything, targets_of(m.truth, known), shared)
@@ -178,19 +202,38 @@ def table(found: list[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def table_of_sets(found: list[Mapping[str, Any]]) -> str:
+    """By column, of ``auto``: how many sets hold the truth, their size, how often calibrated."""
+    lines = [
+        "| `auto` | sets with the truth, % | classes in a set | calibrated |",
+        "|---" * 4 + "|",
+    ]
+    mine = [each for each in found if each["method"] == "auto"]
+    for column in dict.fromkeys(each["column"] for each in mine):
+        some = [each for each in mine if each["column"] == column]
+        covered = [100 * each["covered"] for each in some]
+        spread = np.std(covered, ddof=1) if len(covered) > 1 else 0.0
+        size = np.mean([each["set_size"] for each in some])
+        sure = sum(each["calibrated"] for each in some)
+        cells = f"{np.mean(covered):.1f} ± {spread:.1f} | {size:.2f} | {sure} of {len(some)}"
+        lines.append(f"| {column} | {cells} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the table and write every fit."""
     parse = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parse.add_argument("data", help="as for `lll train`")
     parse.add_argument("--encoder", default="efficientnet_lite2")
     parse.add_argument("--draws", type=int, default=5)
+    parse.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="labels per class")
     parse.add_argument("--tail", type=float, metavar="RATIO", help="largest class over smallest")
     parse.add_argument("--arrival", action="store_true", help="classes arrive one by one")
     parse.add_argument("--test", action="store_true", help="score the test images")
     given = parse.parse_args()
     torch.set_grad_enabled(False)
     m = material(given.data, given.encoder, given.test)
-    name, fits = "budgets", by_budget(m, given.draws)
+    name, fits = "budgets", by_budget(m, given.draws, given.budgets)
     if given.tail:
         name, fits = "tail", by_tail(m, given.draws, given.tail)
     if given.arrival:
@@ -202,9 +245,10 @@ def main() -> None:
     part = "test" if given.test else "validation"
     out = ROOT / "runs" / "accuracy" / f"{name}-{part}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     counts = f"{len(m.truth)} pool, {len(m.answers)} {part} images, {given.draws} draws"
-    sys.stdout.write(f"{counts}\n{table(found)}\n")
+    kept = {"command": " ".join(sys.argv), "images": counts, "fits": found}
+    out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{counts}\n{table(found)}\n\n{table_of_sets(found)}\n")
 
 
 if __name__ == "__main__":

@@ -67,11 +67,13 @@ def test_onnx_goes_from_pixels_to_probabilities(run, tmp_path):
     assert np.abs(found - told).max() < 0.1  # bfloat16 in one, float32 in the other
 
 
-def test_onnx_holds_a_frozen_encoder_of_the_callers_own(photos, tmp_path):
+def test_onnx_holds_a_frozen_encoder_of_the_callers_own_and_a_kernel(photos, tmp_path):
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Conv2d(3, 24, 8, 8), nn.BatchNorm2d(24), nn.ReLU(), Spots())
     given = {"encoder": "custom", "freeze": True, "image_size": 32}
-    run = train(config(photos, "logistic", **given), tmp_path / "r", encoder=encoder)
+    run = train(config(photos, "kernel", **given), tmp_path / "r", encoder=encoder)
+    learner = load_learner(run, encoder=encoder, checkpoint="latest")
+    assert len(learner.parts["kernel"].centres)
     found, told = told_by_onnx(run, tmp_path / "net.onnx", encoder=encoder)
     assert np.abs(found - told).max() < 0.1
 

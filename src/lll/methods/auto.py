@@ -1,51 +1,62 @@
-"""``auto``: `logistic` or `propagate`, whichever predicts held-out labels better.
+"""``auto``: `logistic`, `propagate` or `kernel`, whichever predicts held-out labels better.
 
 Use it on photos unless you know better: it is the default there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lll.methods import logistic, propagate
+from lll.methods import kernel, logistic, propagate
 from lll.methods.features.fitted import Answer, method_of
 from lll.methods.features.problem import Problem
 from lll.words import percent
 
+MANY = 200  # labels of every class from which on a tie goes to `kernel`
+
 
 def answer(problem: Problem) -> Answer:
-    """The better answer on the rows held out; `propagate` if some class has but one label."""
+    """The best answer on the rows held out; `propagate` if some class has but one label."""
     return taken(problem, problem.answered(propagate.answer))
 
 
 def taken(problem: Problem, spread: Answer) -> Answer:
-    """``spread``, the answer of `propagate`, or that of `logistic`, if it is the better one."""
+    """``spread``, the answer of `propagate`, or that of another learner, if it is better."""
     if problem.counts.min() < 2:
         return _taken(spread, "propagate", "a class has one label, too few to compare", {})
-    return better(problem.answered(logistic.answer), spread)
+    learners = {
+        "logistic": problem.answered(logistic.answer),
+        "propagate": spread,
+        "kernel": problem.answered(kernel.answer),
+    }
+    return best(learners, int(problem.counts.min()))
 
 
-def better(alone: Answer, spread: Answer) -> Answer:
-    """Of both learners' answers to one problem, that which has more held-out labels right.
+def best(learners: Mapping[str, Answer], least: int) -> Answer:
+    """Of the learners' answers to one problem, that which has most held-out labels right.
 
-    The notes say which was ``taken``, ``why``, and the held-out accuracy of both.
+    ``least`` is the number of labels of the class with the fewest. A tie within one standard
+    error goes to `propagate`, which also uses unlabelled images, or from `MANY` labels on to
+    `kernel`. The notes say which was ``taken``, ``why``, and the held-out accuracy of all.
     """
+    spread = learners["propagate"]
     shares = torch.bincount(spread.truth, minlength=len(spread.prior)) / len(spread.truth)
     # Each held-out row counts as its class does among all images, not among the labels.
     weights = (spread.prior / shares)[spread.truth]
     weights = weights / weights.mean()
-    learners = {"logistic": alone, "propagate": spread}
     right = {name: weights * _right(each) for name, each in learners.items()}
     scores = {name: float(each.mean()) for name, each in right.items()}
-    said = " and ".join(f"{name} {percent(score)}" for name, score in scores.items())
-    # A tie within one standard error goes to the learner that also uses unlabelled images.
-    gain = right["logistic"] - right["propagate"]
+    said = ", ".join(f"{name} {percent(score)}" for name, score in scores.items())
+    usual, rival = "kernel" if least >= MANY else "propagate", max(scores, key=scores.__getitem__)
+    gain = right[rival] - right[usual]
     if gain.mean() > gain.std() / len(gain) ** 0.5:
-        return _taken(alone, "logistic", f"more held-out labels right, {said}", scores)
-    return _taken(spread, "propagate", f"as many held-out labels right or more, {said}", scores)
+        return _taken(learners[rival], rival, f"more held-out labels right: {said}", scores)
+    why = f"as many held-out labels right or more: {said}"
+    return _taken(learners[usual], usual, why, scores)
 
 
 def _right(answer: Answer) -> Tensor:
@@ -59,4 +70,6 @@ def _taken(answer: Answer, name: str, why: str, scores: dict[str, float]) -> Ans
     return replace(answer, notes=notes)
 
 
-METHOD = method_of("logistic or propagate, by cross-validation on the labelled images", answer)
+METHOD = method_of(
+    "logistic, propagate or kernel, by cross-validation on the labelled images", answer
+)

@@ -8,7 +8,7 @@ from tests.methods.mixtures import accuracy, fitted, hide, mixture
 from lll.errors import UserError
 from lll.methods import METHODS
 
-every = pytest.mark.parametrize("method", ["logistic", "propagate", "auto"])
+every = pytest.mark.parametrize("method", ["logistic", "propagate", "kernel", "auto"])
 CLASSES = [120, 120, 120, 120]
 
 
@@ -94,7 +94,8 @@ def test_auto_says_what_it_took_and_why():
     notes = fit("auto", labels=[5, 1, 5, 5])[1]
     assert notes["taken"] == "propagate"
     assert "one label" in notes["why"]
-    assert {"held_out_logistic", "held_out_propagate"} <= set(fit("auto")[1])
+    scores = {"held_out_logistic", "held_out_propagate", "held_out_kernel"}
+    assert scores <= set(fit("auto")[1])
 
 
 def test_on_a_long_tail_auto_does_not_lose_to_logistic():
@@ -157,3 +158,33 @@ def test_classes_that_came_first_have_more_labels_and_no_larger_prior():
     assert max(notes["prior"]) < 5 * min(notes["prior"])  # of the labels it is 20 times
     alone, _ = fitted("logistic", features, targets, 4)
     assert accuracy("auto", nets, features, truth) >= accuracy("logistic", alone, features, truth)
+
+
+def rings(counts, seed):
+    """Classes as shells around one centre: no plane tells them apart."""
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    points = rng.normal(0, 1, (len(truth), 6))
+    points *= (1 + 2 * truth)[:, None] / np.linalg.norm(points, axis=1, keepdims=True)
+    return torch.from_numpy(np.concatenate([points, points**2], axis=1)).float(), torch.from_numpy(
+        truth
+    )
+
+
+def test_kernel_bends_where_classes_do_and_auto_takes_it_there():
+    features, truth = rings([320, 320, 320], 0)
+    new, new_truth = rings([200, 200, 200], 1)
+    targets = hide(truth, 220)
+    found = {m: fitted(m, features, targets, 3) for m in ("logistic", "kernel", "auto")}
+    right = {m: accuracy(m, nets, new, new_truth) for m, (nets, _) in found.items()}
+    assert right["kernel"] > right["logistic"] + 0.02
+    assert found["auto"][1]["taken"] == "kernel"
+    assert right["auto"] == right["kernel"]
+
+
+def test_a_tie_goes_to_unlabelled_images_while_labels_are_few():
+    features, truth = mixture([300] * 3, apart=6.0)  # all are right
+    for labels, taken in ((20, "propagate"), (210, "kernel")):
+        notes = fitted("auto", features, hide(truth, labels), 3)[1]
+        assert notes["taken"] == taken
+        assert notes["why"].startswith("as many held-out labels right or more: logistic 100")

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lll.methods.features.kernel import Kernel, likeness
 from lll.methods.features.problem import Problem, pose
+from lll.methods.features.softmax import with_ones
 from lll.methods.features.space import Transform
 from lll.methods.method import Method, MethodOptions, Nets, Rows, Shape
 from lll.methods.novel.scorer import Unknown
@@ -21,14 +23,33 @@ NEVER = -30.0
 
 
 @dataclass(frozen=True)
+class Centres:
+    """Labelled ``points``, and the ``weights`` with which each speaks for each class."""
+
+    points: Float[Tensor, "m k"]
+    weights: Float[Tensor, "m c"]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """A linear classifier on points, and what it says of labelled rows that it did not see."""
+    """A classifier of points, and what it says of labelled rows that it did not see.
+
+    It is linear, with ``weights``, and where there are ``centres`` their likeness is added.
+    """
 
     weights: Float[Tensor, "k1 c"]
     held: Float[Tensor, "t c"]
     truth: Int[Tensor, " t"]
     prior: Float[Tensor, " c"]
     notes: Mapping[str, Any] = field(default_factory=dict)
+    centres: Centres | None = None
+
+    def logits(self, points: Float[Tensor, "n k"]) -> Float[Tensor, "n c"]:
+        """The scores of ``points``, not calibrated."""
+        linear = with_ones(points) @ self.weights
+        if self.centres is None:
+            return linear
+        return linear + likeness(points, self.centres.points) @ self.centres.weights
 
 
 class Calibration(nn.Module):
@@ -83,6 +104,7 @@ def parts(shape: Shape, options: MethodOptions) -> dict[str, nn.Module]:
     return {
         "transform": transform,
         "probe": LinearProbe(transform.basis.shape[1], shape.classes),
+        "kernel": Kernel(transform.basis.shape[1], shape.classes),
         "calibration": Calibration(shape.classes),
         "unknown": Unknown(),
     }
@@ -91,7 +113,8 @@ def parts(shape: Shape, options: MethodOptions) -> dict[str, nn.Module]:
 def answers(nets: Nets, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """The points of features, and calibrated logits."""
     points = nets["transform"](inputs)
-    return points, nets["probe"](points)
+    logits, kernel = nets["probe"](points), nets["kernel"]
+    return points, logits + kernel(points) if len(kernel.centres) else logits
 
 
 def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
@@ -107,6 +130,7 @@ def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     probe.bias.fill_(NEVER)
     weights = (scale * answer.weights).to(probe.weight)
     probe.weight[present], probe.bias[present] = weights[:-1].T, weights[-1]
+    _fill_kernel(nets["kernel"], answer.centres, scale, present)
     calibration.prior.zero_()
     calibration.prior[present] = answer.prior.to(calibration.prior)
     chances = torch.softmax(scale * answer.held, dim=1)
@@ -121,6 +145,16 @@ def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
         "prior": calibration.prior.tolist(),
         **answer.notes,
     }
+
+
+def _fill_kernel(kernel: nn.Module, centres: Centres | None, scale: float, present: Tensor) -> None:
+    """Put ``centres`` into the part, none if there are none, with logits times ``scale``."""
+    count = 0 if centres is None else len(centres.points)
+    kernel.centres = kernel.centres.new_zeros(count, kernel.centres.shape[1])
+    kernel.weights = kernel.weights.new_zeros(count, kernel.weights.shape[1])
+    if centres is not None:
+        kernel.centres.copy_(centres.points)
+        kernel.weights[:, present] = (scale * centres.weights).to(kernel.weights)
 
 
 def _unknown(problem: Problem) -> tuple[Unknown, float]:
