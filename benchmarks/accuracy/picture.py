@@ -29,7 +29,7 @@ def label_count(row: dict[str, Any]) -> int:
 
 def main(table: str, picture: str) -> None:
     """Read ``table`` and write ``picture``."""
-    rows: Rows = json.loads(Path(table).read_text())
+    rows: Rows = json.loads(Path(table).read_text())["fits"]
     methods = ("auto", "logistic")
     figure = comparison({name: curve([r for r in rows if r["method"] == name]) for name in methods})
     axes = figure.axes[0]

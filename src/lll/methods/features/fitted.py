@@ -130,7 +130,8 @@ def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     probe.bias.fill_(NEVER)
     weights = (scale * answer.weights).to(probe.weight)
     probe.weight[present], probe.bias[present] = weights[:-1].T, weights[-1]
-    _fill_kernel(nets["kernel"], answer.centres, scale, present)
+    centres = _kernel_of(answer, scale, present, len(calibration.prior))
+    nets["kernel"].load_state_dict(centres)
     calibration.prior.zero_()
     calibration.prior[present] = answer.prior.to(calibration.prior)
     chances = torch.softmax(scale * answer.held, dim=1)
@@ -147,14 +148,13 @@ def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     }
 
 
-def _fill_kernel(kernel: nn.Module, centres: Centres | None, scale: float, present: Tensor) -> None:
-    """Put ``centres`` into the part, none if there are none, with logits times ``scale``."""
-    count = 0 if centres is None else len(centres.points)
-    kernel.centres = kernel.centres.new_zeros(count, kernel.centres.shape[1])
-    kernel.weights = kernel.weights.new_zeros(count, kernel.weights.shape[1])
-    if centres is not None:
-        kernel.centres.copy_(centres.points)
-        kernel.weights[:, present] = (scale * centres.weights).to(kernel.weights)
+def _kernel_of(answer: Answer, scale: float, present: Tensor, classes: int) -> dict[str, Tensor]:
+    """The state of the part `Kernel`, for logits times ``scale``; none where it is linear."""
+    if answer.centres is None:
+        return {}
+    weights = torch.zeros(len(answer.centres.points), classes)
+    weights[:, present] = scale * answer.centres.weights
+    return {"centres": answer.centres.points, "weights": weights}
 
 
 def _unknown(problem: Problem) -> tuple[Unknown, float]:
