@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lll.errors import UserError
-from lll.methods import auto, logistic, propagate
-from lll.methods.features.fitted import Answer, best_scale
+from lll.methods import auto, kernel, logistic, propagate
+from lll.methods.features.fitted import Answer, Centres, best_scale, scores
 from lll.methods.features.problem import Problem
-from lll.methods.features.softmax import with_ones
 from lll.methods.features.space import Space
 from lll.metrics.curve import SHARES, Curve, learning_curve
 
@@ -28,21 +27,25 @@ Stale = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Taught:
-    """A linear classifier ``weights`` [k1, c] of the classes ``present`` [c], by ``learner``.
+    """A classifier of the classes ``present`` [c], by ``learner``: ``weights`` and ``centres``.
 
-    ``scale`` is one over its temperature.
+    As in `Answer`; ``scale`` is one over its temperature.
     """
 
     learner: str
     weights: Float[Tensor, "k1 c"]
     present: Int[Tensor, " c"]
     scale: float
+    centres: Centres | None = None
+
+    def logits(self, points: Float[Tensor, "n k"]) -> Float[Tensor, "n c"]:
+        """The scores of ``points``, not calibrated."""
+        return scores(points, self.weights, self.centres)
 
     def says(self, space: Space, classes: int) -> Float[np.ndarray, "n classes"]:
         """Probabilities of the points of ``space``; 0 for a class without a label."""
         out = torch.zeros(len(space.points), classes)
-        logits = with_ones(space.points) @ self.weights
-        out[:, self.present] = torch.softmax(self.scale * logits, dim=1)
+        out[:, self.present] = torch.softmax(self.scale * self.logits(space.points), dim=1)
         found: NDArray[np.float32] = out.numpy()
         return found
 
@@ -80,7 +83,8 @@ def teach(problem: Problem, learner: str, scale: float) -> Taught:
     if learner == "propagate":
         weights, _ = propagate.taught(problem)
         return Taught(learner, weights, problem.present, scale)
-    return _calibrated(learner, problem, logistic.answer(problem))
+    answer = kernel.answer(problem) if learner == "kernel" else logistic.answer(problem)
+    return _calibrated(learner, problem, answer)
 
 
 def judge(problem: Problem, stale: Stale) -> Judgement | None:
@@ -99,7 +103,7 @@ def judge(problem: Problem, stale: Stale) -> Judgement | None:
 
 def _calibrated(learner: str, problem: Problem, answer: Answer) -> Taught:
     scale = best_scale(answer.held, answer.truth)
-    return Taught(learner, answer.weights, problem.present, scale)
+    return Taught(learner, answer.weights, problem.present, scale, answer.centres)
 
 
 def _doubtful(problem: Problem, answer: Answer) -> Tensor:
@@ -140,5 +144,5 @@ def _right(problem: Problem, held: Tensor, left_out: Tensor, learner: str) -> Te
     if len(np.unique(targets[targets >= 0])) < 2:
         return torch.zeros(int(held.sum()), dtype=torch.bool)
     taught = teach(pose(problem.space, targets, problem.seed), learner, 1.0)
-    said = (with_ones(problem.space.points[problem.rows[held]]) @ taught.weights).argmax(dim=1)
+    said = taught.logits(problem.space.points[problem.rows[held]]).argmax(dim=1)
     return taught.present[said] == problem.present[problem.labels[held]]

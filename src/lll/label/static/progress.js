@@ -3,7 +3,7 @@
 import { byId, count, css, dialog, refill, h, number, percent, say } from "./dom.js";
 import { act, begin, get, server } from "./server.js";
 
-const LEARNERS = { propagate: "labels spread to similar images", logistic: "logistic regression" };
+const LEARNERS = { propagate: "labels spread to similar images", logistic: "logistic regression", kernel: "likeness to labelled images" };
 const GOOD = 0.95; // of the labelled images
 const FEW = 30; // audits, below which there is no verdict
 

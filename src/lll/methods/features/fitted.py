@@ -46,10 +46,17 @@ class Answer:
 
     def logits(self, points: Float[Tensor, "n k"]) -> Float[Tensor, "n c"]:
         """The scores of ``points``, not calibrated."""
-        linear = with_ones(points) @ self.weights
-        if self.centres is None:
-            return linear
-        return linear + likeness(points, self.centres.points) @ self.centres.weights
+        return scores(points, self.weights, self.centres)
+
+
+def scores(
+    points: Float[Tensor, "n k"], weights: Float[Tensor, "k1 c"], centres: Centres | None
+) -> Float[Tensor, "n c"]:
+    """Linear scores of ``points``, and what the ``centres`` add, if there are any."""
+    linear = with_ones(points) @ weights
+    if centres is None:
+        return linear
+    return linear + likeness(points, centres.points) @ centres.weights
 
 
 class Calibration(nn.Module):
