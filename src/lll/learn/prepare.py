@@ -209,11 +209,10 @@ def prepare(
     place of the plan what is known when. ``cycles`` are the epochs of the plan, and then of each
     time that training went on with new labels. Runs of one process share what is ``kept``.
     """
-    device = pick_device(config.device, ranks)
+    device, kept = pick_device(config.device, ranks), kept or Kept()
     plan = _plan(config, len(data.class_names), cycles := cycles or (config.epochs,))
     order = "data" if events is not None else config.class_order
     class_order = order_of_classes(order, data.class_names, config.seed)
-    kept = kept or Kept()
     sides = sides_of(config, data, class_order, plan, told or (), events, kept)
     facts, front = _facts(data, sides), _front(config, device, encoder, kept)
     viewed, parts = viewed_rows(config, sides.train.ids, kept), sides.known_by(config.epochs - 1)
