@@ -106,9 +106,9 @@ def _said(number: Number) -> str:
         return f"no sign of new classes ({known})."
     new = count(number.new, "new class", "new classes")
     return (
-        f"{known}; the rest would be {new} ({number.low} to {number.high}) if new classes are about"
-        f" as large as known ones ({count(round(number.size), 'image')}). If you know better, say"
-        " --new-classes N."
+        f"{known}; the rest would be {new} if new classes are about as large as known ones"
+        f" ({count(round(number.size), 'image')}), {number.low} to {number.high} if three times or"
+        " a third as large. If you know better, say --new-classes N."
     )
 
 

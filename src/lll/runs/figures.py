@@ -126,7 +126,7 @@ def _forgetting(judged: Judged) -> float:
 
 def _calibration(judged: Judged) -> float:
     if not judged.unknown_is_probability:
-        raise UserError("the score of this method is a rank among known images, no probability")
+        raise UserError("the score is a rank, not a probability")
     return calibration_error(judged.outside, judged.unknown)
 
 
