@@ -287,7 +287,8 @@ def stop_after(steps: int) -> Any:
 def serve() -> None:
     """Fork a child for each request on standard input, until it is closed."""
     # Once, for all children; torch.optim imports torch._dynamo at its first step.
-    for name in ("lll.cli", "lll.runs.train", "torch._dynamo", "numpy.random", "rich.progress"):
+    ours = ("lll.cli", "lll.runs.train", "lll.runs.update", "lll.show.pictures")
+    for name in (*ours, "torch._dynamo", "numpy.random", "rich.progress", "rich.markdown"):
         importlib.import_module(name)
 
     for line in sys.stdin:
