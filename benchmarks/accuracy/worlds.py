@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,5 +95,11 @@ def save(name: str, given: Mapping[str, Any], found: Iterable[Mapping[str, Any]]
     path.parent.mkdir(exist_ok=True)
     lines = ",\n  ".join(json.dumps(each) for each in found)
     shown = json.dumps({**given, "data": Path(given["data"]).name})
-    path.write_text(f'{{"given": {shown},\n "found": [\n  {lines}\n]}}\n', encoding="utf-8")
+    script = Path(sys.argv[0]).stem
+    words = [word if word != given["data"] else Path(word).name for word in sys.argv[1:]]
+    command = f"python -m benchmarks.accuracy.{script} {' '.join(words)}"
+    path.write_text(
+        f'{{"command": "{command}",\n "given": {shown},\n "found": [\n  {lines}\n]}}\n',
+        encoding="utf-8",
+    )
     return path
