@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from benchmarks.accuracy import worlds
 
 RESULTS = Path(worlds.__file__).parent / "results"
