@@ -41,9 +41,9 @@ def estimate_number(
     """How many new classes there may be, if they are about as large as known ones.
 
     The range covers the estimates by single splits, for new classes from `SPAN` times as large to
-    a third as large. It held the truth in 100 of 108 simulated worlds with equal, smaller, larger and
-    long-tailed new classes (`benchmarks/accuracy/number.py`).
-    It takes labelled rows for a random draw of the known classes.
+    a third as large. It held the truth in 100 of 108 simulated worlds with equal, smaller, larger
+    and long-tailed new classes (`benchmarks/accuracy/number.py`). It takes labelled rows for a
+    random draw of the known classes.
     """
     shares = known_shares(points, labelled, seed)
     known = float(shares.median())
