@@ -1,8 +1,11 @@
 """What was done can be undone in any order, and what is left is what was not undone."""
 
+import io
+import json
 import tempfile
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -105,7 +108,7 @@ setattr(Naive, "class", Naive.class_)
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 @given(st.lists(OPS, min_size=1, max_size=15))
 def test_in_any_order_the_state_is_that_of_a_replay_and_of_the_plainest_means(ops):
@@ -145,6 +148,22 @@ def test_the_history_shows_batches_and_any_is_undone_and_done_again(tmp_path):
         assert plain(page.session.state)[0] == ["heron", "stork"]
         status, told = page.act("undo", batch="nothing")
         assert (status, "no batch 'nothing'" in told["error"]) == (400, True)
+
+
+def test_files_of_every_format(tmp_path):
+    with inside(link_images(tmp_path / "photos", 4)) as page:
+        page.act("label", [0, 2], name="heron")
+        status, told = page.ask("GET", "/export/label-studio")
+        assert status == 200
+        tasks = [
+            (task["data"]["image"], task["annotations"][0]["result"][0]["value"]["choices"])
+            for task in json.loads(told)
+        ]
+        root = "/data/local-files/?d="
+        assert tasks == [(f"{root}0.png", ["heron"]), (f"{root}2.png", ["heron"])]
+        table = pyarrow.parquet.read_table(io.BytesIO(page.ask("GET", "/export/parquet")[1]))
+        assert table.column("path").to_pylist() == ["0.png", "2.png"]
+        assert page.ask("GET", "/export/xls")[0] == 404
 
 
 @pytest.mark.parametrize("link", [True, False])

@@ -183,6 +183,10 @@ def test_answers_wait_for_a_server_that_is_away(tmp_path, opened):
         page = opened(served)
         label_by_keys(page, 1, lambda name: "red")
         served.kill()
+        before = caption(page)
+        page.evaluate("document.querySelector('figure img').src = '/image/0/full?away'")
+        page.wait_for_timeout(500)
+        assert caption(page) == before, "an image that does not come is not one that is unreadable"
         keys(page, "1")
         page.wait_for_selector("#banner:not([hidden])")
     with serving(folder, tmp_path / "cache", "--port", str(served.port)) as again:

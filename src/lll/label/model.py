@@ -91,6 +91,8 @@ def judge(problem: Problem, stale: Stale) -> Judgement | None:
     """`lll.methods.auto` in steps; None once it is ``stale``."""
     weights, prior = propagate.taught(problem)
     held = [torch.zeros(0, len(problem.present))]
+    if stale():
+        return None
     for part in propagate.held_out(problem):
         held.append(part)
         if stale():

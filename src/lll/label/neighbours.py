@@ -9,9 +9,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from jaxtyping import Float
@@ -64,6 +66,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
 def draw(folder: Path, seed: int) -> int:
     """Write ``map.npy`` [n, 2] beside ``points.npy`` [n, d]; the exit status."""
     os.nice(NICE)
+    Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     import torch
 
     from lll.methods.features.graph import nearest
@@ -90,6 +93,13 @@ def draw(folder: Path, seed: int) -> int:
         )
         np.save(folder / "map.npy", model.fit_transform(points).astype(np.float32))
     return 0
+
+
+def _follow(parent: int) -> None:
+    """End when the server has ended, however it did."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ export function update() {
   if (shown === null && server.summary && server.summary.labelled + server.summary.marked + server.summary.broken < server.summary.images) next();
   else {
     draw();
-    if (shown && !shown.suggestions.length && server.summary?.model) refresh(shown.image);
+    if (shown && !shown.suggestions.length && server.summary?.model) refresh(shown.image).catch(() => {});
   }
 }
 
@@ -139,6 +139,16 @@ function newClass() {
   );
 }
 
+// An image that does not come: it cannot be read, or the server is away and is asked again.
+async function missing(image, question) {
+  const answer = await fetch(image.src).catch(() => null);
+  if (shown?.image !== question.image || !image.isConnected) return;
+  if (answer?.status === 404) {
+    say(`${question.path} cannot be read.`);
+    next();
+  } else setTimeout(() => (image.src = picture(question.image, "full")), 2000);
+}
+
 function draw() {
   if (!root || root.dataset.screen !== "ask") return;
   const key = JSON.stringify([shown, Boolean(server.summary), classes().map((one) => [one.id, one.name])]);
@@ -157,10 +167,7 @@ function draw() {
   const image = h("img", { src: picture(shown.image, "full"), alt: `Image ${shown.path}` });
   // A small image is not blown up beyond what can be recognised.
   image.onload = () => (image.style.maxWidth = image.style.maxHeight = `${12 * Math.max(image.naturalWidth, image.naturalHeight)}px`);
-  image.onerror = () => {
-    say(`${shown.path} cannot be read.`);
-    next();
-  };
+  image.onerror = () => missing(image, shown);
   fill(
     root,
     h("h1", { class: "visually-hidden" }, "Ask"),

@@ -13,6 +13,7 @@ let lasso = []; // what the map's lasso holds
 let least = 0; // of a guess's probability, in percent
 let waits = false; // it is being read
 let again = null; // and is to be read once more
+let known = []; // the groups that hold something
 
 const tiles = new Tiles({ describe, moved: () => bar() });
 
@@ -50,7 +51,7 @@ async function load(anew) {
   try {
     version = server.summary?.version ?? 0;
     data = await rows();
-    const known = groups();
+    known = groups();
     if (!known.some(([key]) => key === group)) {
       group = known[0]?.[0] ?? null;
       anew = true;
@@ -66,7 +67,7 @@ async function load(anew) {
       if (gone.size || !tiles.images.length) tiles.images.length ? tiles.drop(gone) : tiles.set(images);
       else tiles.later();
     }
-    bar(known);
+    bar();
   } finally {
     waits = false;
     const left = again;
@@ -164,7 +165,7 @@ const nameThem = () => chosen().length && askName(`Label ${count(chosen().length
 const split = () =>
   askName(`Split ${count(tiles.selected.size, "image")} off`, [], (name) => act("split", { images: tiles.picked(), class_id: labelled(), name }));
 
-function bar(known = data ? groups() : []) {
+function bar() {
   const box = root?.querySelector("#bar");
   if (!box || !data) return;
   const selected = tiles.selected.size;

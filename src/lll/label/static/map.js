@@ -59,7 +59,10 @@ async function load() {
     const maps = server.summary?.maps;
     // A map does not change under a lasso that is being drawn.
     const stays = places?.length && (maps === drawnMap || path.length || box);
-    const [found, buffer] = await Promise.all([rows(), stays ? null : get("/api/map")]);
+    const got = await Promise.all([rows(), stays ? null : get("/api/map")]).catch(() => null);
+    // The server is away, which its banner says; or somebody went on meanwhile.
+    if (!got || root.dataset.screen !== "map") return;
+    const [found, buffer] = got;
     data = found;
     if (buffer) [places, drawnMap] = [new Float32Array(buffer), maps];
     byId("map-note").textContent = server.summary?.map_note ?? "";
@@ -185,9 +188,13 @@ const corners = () => [
 
 function inside(polygon) {
   const found = [];
+  const wide = canvas.clientWidth - 2 * EDGE;
+  const high = canvas.clientHeight - 2 * EDGE;
+  const [left, right] = [Math.min(...polygon.map((p) => p[0])), Math.max(...polygon.map((p) => p[0]))];
   for (let i = 0; i < data.labels.length; i += 1) {
-    if (!placed(i)) continue;
-    const [x, y] = at(i);
+    const x = EDGE + places[2 * i] * wide;
+    if (!(x >= left && x <= right)) continue; // or without a place
+    const y = EDGE + places[2 * i + 1] * high;
     let odd = false;
     for (let a = 0, b = polygon.length - 1; a < polygon.length; b = a, a += 1) {
       const [xa, ya] = polygon[a];

@@ -24,7 +24,9 @@ export async function open(main) {
 
 async function load() {
   read = server.summary?.version ?? -1;
-  [problems, past] = await Promise.all([get("/api/problems"), get("/api/history")]);
+  const got = await Promise.all([get("/api/problems"), get("/api/history")]).catch(() => null);
+  if (got) [problems, past] = got;
+  else read = -1; // the server is away, which its banner says
   draw();
 }
 
