@@ -200,9 +200,16 @@ def test_the_picture_has_a_line_for_each_title_and_a_band_where_there_is_a_sprea
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+    ("number", "goes_on"),
+    [
+        (signal.SIGKILL, False),
+        pytest.param(signal.SIGKILL, True, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, False, marks=pytest.mark.slow),
+    ],
 )
-def test_children_end_with_their_parent_and_the_same_command_goes_on(sweep_file, tmp_path, number):
+def test_children_end_with_their_parent_and_the_same_command_goes_on(
+    sweep_file, tmp_path, number, goes_on
+):
     sweep_file.write_text(sweep_file.read_text().replace("epochs = 2", "epochs = 30"))
     command = "compare", sweep_file, "--out", tmp_path / "out", "--processes", 2
     runs = [tmp_path / "out" / f"{method}-2_class-seed0" for method in ("baseline", "gradual")]
@@ -223,7 +230,7 @@ def test_children_end_with_their_parent_and_the_same_command_goes_on(sweep_file,
     for run in runs:
         assert_latest_is_whole(run)
         assert 0 < len(load_run(run).metrics) < 30
-    if number == signal.SIGKILL:
+    if goes_on:
         assert shared_nursery().run(*command).code == 0
         assert all(load_run(run).finished for run in runs)
 
@@ -272,7 +279,7 @@ def test_runs_on_features_share_this_process_and_logistic_is_among_them(
     run_sweep(sweep, processes=2, say=lambda line: None)
     assert len(encoders) == 1
     assert len(fits) == 2  # one for each seed, whatever the method
-    for job in sweep.jobs:
+    for job in sweep.jobs[1::2]:  # of the second seed: those that found something to share
         alone = train(job.config, tmp_path / "alone" / job.out.name)
         together = load_run(job.out)
         assert together.metrics == alone.metrics
@@ -282,6 +289,9 @@ def test_runs_on_features_share_this_process_and_logistic_is_among_them(
         for name, value in load_checkpoint(alone.path).weights.items():
             torch.testing.assert_close(weights[name], value, rtol=0, atol=0)
     assert [row["n"] for row in tabulate(sweep)] == [2, 2, 2]
+    fits.clear()
+    run_sweep(sweep, processes=2, say=lambda line: None)  # again: all is done already
+    assert fits == []
 
 
 @pytest.mark.slow
