@@ -47,6 +47,7 @@ class Alone:
         env = ENVIRONMENT | environment
         with out.open("w") as file:
             self._process = subprocess.Popen(command, stdout=file, stderr=file, env=env)
+        self.pid = self._process.pid
 
     def runs(self):
         return self._process.poll() is None
