@@ -108,12 +108,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
     parser.add_argument("--test", action="store_true", help="score the test images")
     args = parser.parse_args(arguments)
-    torch.set_grad_enabled(False)
     m = material(args.source, "efficientnet_lite2", args.test)
     names = args.strategies.split(",")
     draws = []
     for seed in range(args.draws):
-        draws.append(draw(names, m, args.tail, seed))
+        with torch.no_grad():
+            draws.append(draw(names, m, args.tail, seed))
         sys.stderr.write(f"draw {seed}: {draws[-1]}\n")
     heads = "  ".join(f"{f'{n} labels':>26}" for n in SHOWN)
     sys.stdout.write(f"{'class means / model, %':24}{heads}\n")

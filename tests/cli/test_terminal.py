@@ -11,7 +11,6 @@ from tests.processes import flags, one_line, shared_nursery
 from tests.tiny import tiny_data
 
 from lll import load_run
-from lll.cli.terminal import say_table
 from lll.words import visible
 
 NAMES = ["[red]a[/red]", "b\x1b[31m", "[/]:smile:", "é猫 d"]
@@ -155,9 +154,3 @@ def test_training_goes_on_when_nobody_reads(nursery, data, tmp_path):
     os.close(reader)
     assert child.wait().code == 141
     assert load_run(tmp_path / "run").finished
-
-
-def test_a_wide_table_keeps_the_names_of_its_rows(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    say_table(["method", *"abcdefg"], [["self_supervised", *["54.2 ± 2.1 [+5.3]"] * 7]])
-    assert "self_superv" in capsys.readouterr().out

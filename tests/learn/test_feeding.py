@@ -156,7 +156,8 @@ def test_bfloat16_learns_as_float32_does_and_keeps_float32_weights(tmp_path):
     assert full != half
     assert half == pytest.approx(full, rel=0.02)
     weights = load_learner(runs["bfloat16"], checkpoint="latest").state_dict()
-    assert {value.dtype for value in weights.values()} == {torch.float32}
+    floats = {value.dtype for value in weights.values() if value.is_floating_point()}
+    assert floats == {torch.float32}
 
 
 @pytest.mark.parametrize("feature", ["amx_bf16", "avx512_bf16", None])

@@ -55,14 +55,15 @@ def compare(
         for row in rows:
             say_json(row)
         return
-    headings, *lines = _without_default_schedules(table_lines(rows, sweep.reference))
+    headings, *lines = _narrow(table_lines(rows, sweep.reference))
     say_table(headings, lines, left=("schedule", "labels"), title=TITLE)
     say(f"table and picture in {out}")
 
 
-def _without_default_schedules(lines: list[list[str]]) -> list[list[str]]:
-    """``lines`` without the column of schedules where the sweep names none: lines are long."""
-    at = lines[0].index("schedule")
-    if any(line[at] != "default" for line in lines[1:]):
-        return lines
-    return [line[:at] + line[at + 1 :] for line in lines]
+def _narrow(lines: list[list[str]]) -> list[list[str]]:
+    """``lines`` for 80 columns: no seconds, and no schedules where the sweep names none."""
+    dull = {"s/epoch"}
+    if all(line[lines[0].index("schedule")] == "default" for line in lines[1:]):
+        dull.add("schedule")
+    kept = [at for at, heading in enumerate(lines[0]) if heading not in dull]
+    return [[line[at] for at in kept] for line in lines]

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from rich.status import Status
     from rich.text import Text
 
-FIRST = 12  # characters, at least, of what a row is about
-WHOLE = 400  # characters that any table fits in
 NOT_WRITTEN = "standard output cannot be written: free some space, or send it somewhere else"
 # What we print beside ASCII, and what stands for it where an encoding has no such sign.
 _SIGNS = {"–": "-", "…": "...", "→": "->", "×": "x", "±": "+/-", "█": "#", "░": ".", "•": "*"}
@@ -82,18 +80,10 @@ def say_table(
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, heading in enumerate(headings):
         begins_left = number == 0 or heading in left
-        table.add_column(
-            heading,
-            justify="left" if begins_left else "right",
-            no_wrap=number > 0,
-            min_width=FIRST if number == 0 else None,  # or a long line leaves nothing of it
-        )
+        table.add_column(heading, justify="left" if begins_left else "right", no_wrap=number > 0)
     for row in rows:
         table.add_row(*(visible(cell) if isinstance(cell, str) else cell for cell in row))
     terminal = console(err=err)
-    if not terminal.is_terminal:  # a file or a pipe takes whole lines
-        whole = terminal.options.update(width=WHOLE)
-        terminal.width = max(terminal.width, terminal.measure(table, options=whole).maximum)
     with terminal.capture() as drawn:
         if title:
             terminal.print(visible(title), style="bold", soft_wrap=True)

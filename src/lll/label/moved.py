@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from lll.label.gallery import Gallery
 from lll.labels.store import Event, Label, State, Store, content_of, found_again
 
+CLOCKS_S = 2.0  # by how much the clock of a file system may be behind ours
+
 
 @dataclass(frozen=True)
 class Followed:
@@ -43,7 +45,7 @@ def _is_doubtful(gallery: Gallery, path: str, label: Label) -> bool:
     if at is None:
         return True
     photo = gallery.photos[at]
-    return photo.changed >= label.time or photo.size != int(label.hash.split("-")[0])
+    return photo.changed >= label.time - CLOCKS_S or photo.size != int(label.hash.split("-")[0])
 
 
 def _events(moved: Mapping[str, str], other: Sequence[str], state: State) -> list[Event]:

@@ -56,7 +56,12 @@ class Quantiles(nn.Module):
         return (after - 1 + part) / (len(at) - 1)
 
     def _raw(self, probabilities: Float[Tensor, "m c"]) -> Float[Tensor, " m"]:
-        return 1 - probabilities[:, self.known].amax(dim=1)
+        # A damaged file may hold any number; what is no output counts for nothing.
+        known = self.known[(self.known >= 0) & (self.known < probabilities.shape[1])]
+        surest = torch.cat(
+            [torch.zeros_like(probabilities[:, :1]), probabilities[:, known]], 1
+        ).amax(1)
+        return torch.nan_to_num(1 - surest, nan=1.0)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         # Of the shapes that were saved; runs of earlier versions have none.
