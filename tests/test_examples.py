@@ -8,7 +8,14 @@ from tests.processes import shared_nursery
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+SLOW = {"sklearn_digits"}  # it takes 11 s; what it calls is tested in tests/estimator
+SCRIPTS = [
+    pytest.param(path, marks=[pytest.mark.slow] * (path.stem in SLOW), id=path.stem)
+    for path in EXAMPLES
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_example(script, tmp_path):
     ended = shared_nursery().run(script, tmp_path / "run", module="tests.script")
     assert ended.code == 0, ended.err

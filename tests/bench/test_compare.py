@@ -202,7 +202,6 @@ def test_the_picture_has_a_line_for_each_title_and_a_band_where_there_is_a_sprea
 @pytest.mark.parametrize(
     ("number", "goes_on"),
     [
-        (signal.SIGKILL, False),
         pytest.param(signal.SIGKILL, True, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, False, marks=pytest.mark.slow),
     ],
