@@ -17,7 +17,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -286,9 +286,14 @@ def commit() -> str:
     return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
-if __name__ == "__main__":
+def run_command(command: Callable[[], None]) -> None:
+    """Run what was typed: bad input is one line and exit code 2."""
     try:
-        main()
+        command()
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.accuracy.gradual import plus_minus
+from benchmarks.accuracy.gradual import plus_minus, run_command
 from benchmarks.accuracy.gradual_score import FIGURES, means, over_orders
 
 from lll.errors import UserError
@@ -116,8 +116,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+    run_command(main)

@@ -117,6 +117,8 @@ def test_a_sweep_goes_on_after_ctrl_c_and_compares(sweep_file, tmp_path):
     second = shared_nursery().run(*command)
     assert second.code == 0, second.err
     assert re.match("2 runs, [12] finished already", second.out)
+    assert "against baseline" in second.out  # in 80 columns, so some are left out
+    assert "s/epoch" not in second.out and "schedule" not in second.out
     assert (done.path / "metrics.jsonl").stat().st_mtime_ns == stamp
     assert (out / "accuracy-by-labels.png").stat().st_size > 10_000
     rows = json.loads((out / "comparison.json").read_text())["rows"]

@@ -58,9 +58,8 @@ class Quantiles(nn.Module):
     def _raw(self, probabilities: Float[Tensor, "m c"]) -> Float[Tensor, " m"]:
         # A damaged file may hold any number; what is no output counts for nothing.
         known = self.known[(self.known >= 0) & (self.known < probabilities.shape[1])]
-        surest = torch.cat(
-            [torch.zeros_like(probabilities[:, :1]), probabilities[:, known]], 1
-        ).amax(1)
+        none = torch.zeros_like(probabilities[:, :1])
+        surest = torch.cat([none, probabilities[:, known]], dim=1).amax(dim=1)
         return torch.nan_to_num(1 - surest, nan=1.0)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
