@@ -290,7 +290,7 @@ def run_command(command: Callable[[], None]) -> None:
     """Run what was typed: bad input is one line and exit code 2."""
     try:
         command()
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
 
