@@ -48,9 +48,11 @@ def learning_curve(right: Bool[np.ndarray, "3 m"], seed: int) -> Curve:
     values and rate of convergence"), so each doubling gains the same share of what the one before
     gained; that share is held between 0 and 1. The bands are those of the bootstrap over labels.
     """
-    rng = np.random.default_rng(seed)
-    at = rng.integers(right.shape[1], size=(DRAWS, right.shape[1]))
-    drawn = right[:, at].mean(axis=2)
+    # Labels differ only by which of the models are right: to draw labels is to draw such kinds.
+    kinds, counts = np.unique(right, axis=1, return_counts=True)
+    labels = right.shape[1]
+    draws = np.random.default_rng(seed).multinomial(labels, counts / labels, size=DRAWS)
+    drawn = kinds @ draws.T / labels
     low, high = np.quantile(drawn, BAND, axis=1)
     known = right.mean(axis=1)
     gain = float(_next_gain(known[:, None])[0])
