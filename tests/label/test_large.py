@@ -81,7 +81,7 @@ def test_it_starts_within_five_seconds_without_a_network(place, opened):
     begun = time.perf_counter()
     with serving(folder, place / "empty", PYTHONPATH=path) as served:
         page = opened(served)
-        page.wait_for_function("document.querySelector('figure img')?.naturalWidth > 0")
+        page.wait_for_function("() => document.querySelector('figure img')?.naturalWidth > 0")
         seconds = time.perf_counter() - begun
         assert served.summary()["fault"] == ""
     report("start until the first image is there", seconds, START_S, "s")

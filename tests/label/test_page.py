@@ -118,6 +118,21 @@ def test_suggestions_grid_and_map_by_keys(tmp_path, opened):
         page.wait_for_selector(".tile")
 
 
+def test_an_image_whose_answer_is_on_its_way_is_not_asked_again(shared, opened):
+    """The server is told of it: it may make a new list of questions before the answer comes."""
+    page = opened(shared)
+    page.wait_for_selector(".chip")
+    page.route("**/api/act", lambda route: None)  # on its way for ever
+    held = []
+    page.on("request", lambda one: "/api/ask?" in one.url and held.append(one.url))
+    for _ in range(3):
+        before = caption(page)
+        keys(page, "1")
+        wait_for_other(page, before)
+    page.wait_for_timeout(100)
+    assert len(set(held[-1].partition("held=")[2].split(","))) == 4  # and the one on the screen
+
+
 SCREENS = ("ask", "grid", "map", "classes", "progress")
 
 

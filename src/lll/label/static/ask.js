@@ -2,7 +2,7 @@
 
 import { askName, count, css, digit, digitAt, fill, h, mark, percent, say } from "./dom.js";
 import { keyName } from "./keys.js";
-import { act, classAt, classes, get, nameOf, picture, server } from "./server.js";
+import { act, classAt, classes, get, nameOf, picture, server, unsent } from "./server.js";
 
 let root;
 let shown = null; // the question on the screen
@@ -11,10 +11,11 @@ let drawn = ""; // what the screen was drawn from
 let turning = false; // answered, and the next one is not there yet: keys are not for this one
 let begun = false; // something was answered, so keys are known
 
-const held = () => (shown ? String(shown.image) : "");
+// Nothing is asked twice: neither what is on the screen nor what is answered and on its way.
+const held = () => [...(shown ? [shown.image] : []), ...unsent()].join(",");
 
-function fetchNext(extra) {
-  return get(`/api/ask?held=${[held(), extra].filter(Boolean).join(",")}`).then((question) => {
+function fetchNext() {
+  return get(`/api/ask?held=${held()}`).then((question) => {
     if (question) new Image().src = picture(question.image, "full");
     return question;
   });

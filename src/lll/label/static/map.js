@@ -17,6 +17,7 @@ let version = -1;
 let drawnMap = -1; // which of the maps that is
 let waits = false;
 let path = []; // of the lasso, in pixels
+const ground = document.createElement("canvas"); // what lies under them
 let box = null; // moved by keys: x, y, width, height in shares of the map
 
 export const title = "Map";
@@ -76,23 +77,32 @@ async function load() {
 const placed = (i) => places[2 * i] >= 0;
 const at = (i) => [EDGE + places[2 * i] * (canvas.clientWidth - 2 * EDGE), EDGE + places[2 * i + 1] * (canvas.clientHeight - 2 * EDGE)];
 
+// All but the lasso and the box, which change with each key and move: points take long to draw.
 function draw() {
   if (!canvas?.isConnected || !places || !data) return;
   const scale = devicePixelRatio || 1;
-  canvas.width = canvas.clientWidth * scale;
-  canvas.height = canvas.clientHeight * scale;
-  const pen = canvas.getContext("2d");
+  canvas.width = ground.width = canvas.clientWidth * scale;
+  canvas.height = ground.height = canvas.clientHeight * scale;
+  const pen = ground.getContext("2d");
   pen.scale(scale, scale);
   pen.fillStyle = getComputedStyle(canvas).color;
   pen.font = "15px system-ui, sans-serif";
-  if (!places.length) {
-    pen.fillText("The map appears when the first images are encoded.", EDGE, 40);
-    return;
-  }
-  points(pen);
-  letters(pen);
+  if (places.length) {
+    points(pen);
+    letters(pen);
+    legend();
+  } else pen.fillText("The map appears when the first images are encoded.", EDGE, 40);
+  mark();
+}
+
+// The lasso and the box, over what is drawn.
+function mark() {
+  const pen = canvas.getContext("2d");
+  pen.resetTransform();
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(ground, 0, 0);
+  pen.scale(devicePixelRatio || 1, devicePixelRatio || 1);
   overlay(pen);
-  legend();
 }
 
 function points(pen) {
@@ -225,7 +235,7 @@ function begin(event) {
 function moved(event) {
   if (path.length) {
     path.push([event.offsetX, event.offsetY]);
-    requestAnimationFrame(draw);
+    requestAnimationFrame(mark);
   } else if (places?.length) show(event.offsetX, event.offsetY);
 }
 
@@ -233,7 +243,7 @@ function end() {
   const drawn = path;
   path = [];
   if (drawn.length > 3) take(drawn);
-  draw();
+  mark();
 }
 
 // The image nearest to the pointer.
@@ -257,7 +267,7 @@ export function key(event) {
   if (pressed.toLowerCase() === "l" && places?.length) {
     box = { x: 0.4, y: 0.4, w: 0.2, h: 0.2 };
     canvas.focus();
-    draw();
+    mark();
     say("A box in the middle. Arrows move it, Shift and arrows resize it, Enter takes it.");
     return true;
   }
@@ -266,7 +276,7 @@ export function key(event) {
   if (dx || dy) {
     if (shiftKey) box = { ...box, w: Math.max(STEP, box.w + dx), h: Math.max(STEP, box.h + dy) };
     else box = { ...box, x: box.x + dx, y: box.y + dy };
-    draw();
+    mark();
     return true;
   }
   if (pressed === "Enter") {
@@ -277,7 +287,7 @@ export function key(event) {
   }
   if (pressed === "Escape") {
     box = null;
-    draw();
+    mark();
     return true;
   }
   return false;

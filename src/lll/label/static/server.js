@@ -25,6 +25,9 @@ function waiting() {
   return found;
 }
 
+// The images of answers that the server may not have yet.
+export const unsent = () => waiting().flatMap(([, act]) => act.images ?? []);
+
 function remove(key, uuid) {
   const left = JSON.parse(localStorage[key] || "[]").filter((act) => act.uuid !== uuid);
   if (left.length) localStorage[key] = JSON.stringify(left);
