@@ -65,7 +65,7 @@ def test_the_judgement_is_that_of_auto():
 
 
 def test_more_labels_help_where_there_are_few_and_not_where_there_are_many():
-    features, truth = mixture(300, 1, spread=6)
+    features, truth = mixture(600, 1, spread=6)
     space = fit_space(features, features[None])
 
     def curve(labels):
