@@ -5,8 +5,10 @@ import zipfile
 
 import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.processes import in_process, one_line
 from tests.tiny import tiny_config
 
 from lll import UserError, load_data, train
@@ -90,10 +92,29 @@ def test_the_side_of_its_images_is_seen_without_copying(kind, system, tmp_path):
     same(load_data(source, cache=tmp_path), load_data(local(tmp_path / "photos"), cache=tmp_path))
 
 
-def test_a_run_trains_on_it(system, tmp_path):
+def test_a_run_trains_on_it_and_predicts_and_embeds_it(system, tmp_path):
     config = tiny_config(data=ROOT, classes="2", labels="1", epochs=1, batch_size=8)
     run = train(config, tmp_path / "run", cache=tmp_path / "cache")
     assert (run.config.data, run.data.name) == (ROOT, "photos")
+
+    cache, here = ("--cache", tmp_path / "cache"), local(tmp_path / "photos")
+    ended = in_process("predict", run.path, f"{ROOT}/cat", f"{ROOT}/dog/3.png", *cache)
+    assert (ended.code, ended.err) == (0, "")
+    at_home = in_process("predict", run.path, here / "cat", here / "dog" / "3.png")
+    assert ended.out == at_home.out.replace(str(here), ROOT)
+    assert len(ended.out.splitlines()) == 8
+
+    tables = []
+    for name, source in (("there", f"{ROOT}/cat"), ("here", here / "cat")):
+        out = tmp_path / f"{name}.parquet"
+        assert in_process("embed", run.path, source, "--out", out, *cache).code == 0
+        tables.append(pq.read_table(out))
+    assert tables[0].equals(tables[1])
+    assert tables[0]["id"].to_pylist() == [f"{number}.png" for number in range(6)]
+
+    ended = in_process("predict", run.path, "memory://bucket/absent", *cache)
+    assert ended.code == 2
+    one_line(ended.err, "memory://bucket/absent does not exist, or holds nothing")
 
 
 @pytest.mark.parametrize(

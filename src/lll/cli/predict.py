@@ -23,7 +23,10 @@ NONE_HELD_OUT = "not calibrated: no labels held out"
 
 def predict(
     run: RunFolder,
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Image files, or folders of them, also in s3:// and the like."),
+    ],
     out: Annotated[Path | None, typer.Option(help="CSV file to write (standard output).")] = None,
     checkpoint: Annotated[
         str, typer.Option(help="chosen (best on validation), latest, or epoch-0003.")
@@ -68,6 +71,7 @@ def predict(
             strict=strict,
             error=error,
             near=near if why else None,
+            cache=cache,
             progress=progress,
         )
     say_skipped(skipped)

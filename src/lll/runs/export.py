@@ -24,9 +24,11 @@ from lll.config import RunConfig
 from lll.data import SOURCES, load_data
 from lll.data import Progress as Downloading
 from lll.data.assemble import joined
+from lll.data.cache import cache_folder
 from lll.data.decoding import decode_all
 from lll.data.files import Files, read_folder
 from lll.data.imageset import ImageSet, Skipped, Unused
+from lll.data.remote import copied, is_remote
 from lll.data.rows import Rows as RowsInFile
 from lll.errors import UserError
 from lll.labels.events import UNLABELLED
@@ -78,7 +80,8 @@ def read_rows(
     ``source`` is a data set, or a folder without a CSV with images beside its sub-folders, if
     it has any: those have no labels and no splits, and their paths in it for ids.
     """
-    path = Path(source).expanduser()
+    remote = is_remote(source)
+    path = copied(source, cache_folder(cache)) if remote else Path(source).expanduser()
     if source not in SOURCES and path.is_dir():
         files = read_folder(path)
         if not files.tables and any("/" not in name for name in files.images):

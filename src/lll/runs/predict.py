@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lll.data.decoding import decoded, readable
+from lll.data.cache import cache_folder
+from lll.data.decoding import Reader, decoded, readable
 from lll.data.files import image_files
 from lll.data.imageset import ImageSet, Skipped, Unused
+from lll.data.paths import as_text
+from lll.data.remote import copied, is_remote
 from lll.errors import UserError
 from lll.learn.features import Progress, features_of
 from lll.learn.feeding import Inputs, Streamed, channels_first
@@ -138,17 +141,19 @@ def predict_files(
     strict: bool = False,
     error: float = ERROR,
     near: Callable[[Learner], Near] | None = None,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Prediction], tuple[Skipped, ...], tuple[Unused, ...]]:
     """Predictions for image files and those in folders; images skipped, and files not used.
 
+    Those elsewhere, as ``s3://bucket/new``, are copied into ``cache`` first (`lll.data.remote`).
     The class that an image shows is missing from its set with probability ``error`` at most.
     ``near`` makes of the learner what finds the labelled images near to encodings
     (`lll.runs.why`); ``progress`` is told how many images are done. Raises UserError for a path
     that is not there, with ``strict`` for an image that cannot be read, and for a network that
     gives NaN.
     """
-    found = [image_files(path) for path in paths]
+    found = [_images_at(path, cache) for path in paths]
     files = [file for images, _ in found for file in images]
     unused = tuple(group for _, groups in found for group in groups)
     learner = load_learner(run, checkpoint=checkpoint)
@@ -176,6 +181,18 @@ def predict_files(
         if progress:
             progress(done, len(files))
     return predictions, tuple(skipped), unused
+
+
+def _images_at(
+    path: str | Path, cache: Path | None
+) -> tuple[list[tuple[str, Reader]], tuple[Unused, ...]]:
+    """`image_files`; those elsewhere keep the names that they have there."""
+    if not is_remote(path):
+        return image_files(path)
+    copy = copied(str(path), cache_folder(cache))
+    images, unused = image_files(copy)
+    root = str(path).rstrip("/")
+    return [(root + name.removeprefix(as_text(str(copy))), read) for name, read in images], unused
 
 
 def _predicted(
