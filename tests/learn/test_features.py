@@ -10,12 +10,12 @@ import torch
 from tests.processes import shared_nursery
 from torch import nn
 
-from lll.data.imageset import DataSet, ImageSet
+from lll.data.imageset import ImageSet
 from lll.data.rows import Rows
 from lll.errors import UserError
 from lll.learn import feature_store, features
 from lll.learn.feature_store import FeatureStore
-from lll.learn.features import encode, features_of, features_of_data, keys_of
+from lll.learn.features import encode, features_of, keys_of
 from lll.nets.encoders import build_encoder
 from lll.nets.frozen import freeze
 from lll.nets.fusion import FusedConv
@@ -179,22 +179,17 @@ def test_a_view_is_that_of_its_image_and_number(tmp_path):
     np.testing.assert_allclose(same.views[0], same.base, atol=2e-2)
 
 
-def test_a_data_set_gives_views_for_training_alone(tmp_path, counted):
-    data = DataSet("d", ("a",), images(5), images(2, seed=1), validation=images(1, seed=2))
+def test_rows_are_picked_with_their_views_and_none_are_none(tmp_path, counted):
     calls = []
-    found = features_of_data(
-        data, frozen(), views=2, cache=tmp_path, progress=lambda *done: calls.append(done)
+    found = features_of(
+        images(5), frozen(), views=2, cache=tmp_path, progress=lambda *done: calls.append(done)
     )
-    sizes = {split: (len(part), len(part.views)) for split, part in found.items()}
-    assert sizes == {"train": (5, 2), "validation": (1, 0), "test": (2, 0)}
-    train = found["train"]
-    assert train.ids.tolist() == ["0", "1", "2", "3", "4"]
-    assert calls[-1] == (18, 18) and sum(counted) == 18
-    picked = train.take(np.array([3, 1]))
-    np.testing.assert_array_equal(picked.views[1], train.views[1][[3, 1]])
-    few = DataSet("d", ("a",), images(5), images(0))
-    none = features_of_data(few, frozen(), cache=tmp_path, views=0)["test"]
-    assert none.base.shape == (0, 16)
+    assert (len(found), len(found.views)) == (5, 2)
+    assert found.ids.tolist() == ["0", "1", "2", "3", "4"]
+    assert calls[-1] == (15, 15) and sum(counted) == 15
+    picked = found.take(np.array([3, 1]))
+    np.testing.assert_array_equal(picked.views[1], found.views[1][[3, 1]])
+    assert features_of(images(0), frozen(), cache=tmp_path, views=0).base.shape == (0, 16)
 
 
 # What is kept.
@@ -220,8 +215,8 @@ def test_only_what_is_new_is_encoded(tmp_path, counted):
 
 def test_equal_images_are_encoded_once(tmp_path, counted):
     twice = ImageSet(np.repeat(pixels(3), 2, axis=0), np.zeros(6, np.int64), np.arange(6))
-    data = DataSet("d", ("a",), twice, images(3))
-    train, test = features_of_data(data, frozen(), views=0, cache=tmp_path).values()
+    train, test = (features_of(i, frozen(), views=0, cache=tmp_path) for i in (twice, images(3)))
+    assert sum(counted) == 3
     np.testing.assert_array_equal(train.base[::2], train.base[1::2])
     np.testing.assert_array_equal(train.base[::2], test.base)
     assert len(store_in(tmp_path).find([])) == 0 and rows_in(tmp_path) == 3

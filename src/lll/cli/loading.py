@@ -11,6 +11,9 @@ from lll.cli.terminal import complain, console, stop_bar
 from lll.words import visible
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn, TaskID
+
     from lll.config import RunConfig
     from lll.data import Progress
     from lll.data.imageset import DataSet, Skipped, Unused
@@ -78,58 +81,45 @@ def say_unused(unused: tuple[Unused, ...]) -> None:
 @contextmanager
 def download_bar(name: str, *, quiet: bool) -> Iterator[Progress | None]:
     """A progress bar on standard error that appears once there is something to download."""
-    from rich import progress
+    from rich.progress import DownloadColumn
 
-    if quiet:
-        yield None
-        return
-    columns = (
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    bar = progress.Progress(*columns, console=console(err=True))
-    task = bar.add_task(f"downloading {visible(name)}", total=None)
+    with _bar(f"downloading {visible(name)}", DownloadColumn()) as (bar, task):
 
-    def update(done_bytes: int, total_bytes: int) -> None:
-        bar.start()
-        bar.update(task, completed=done_bytes, total=total_bytes or None)
+        def update(done_bytes: int, total_bytes: int) -> None:
+            bar.start()
+            bar.update(task, completed=done_bytes, total=total_bytes or None)
 
-    try:
-        yield update
-    finally:
-        stop_bar(bar)
+        yield None if quiet else update
 
 
 @contextmanager
 def image_bar(doing: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     """A progress bar on standard error: images done, how many a second, time left."""
-    from rich import progress
+    from rich.progress import MofNCompleteColumn
 
-    if quiet:
-        yield None
-        return
-    columns = (
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        "{task.fields[rate]}",
-        progress.TimeRemainingColumn(),
-    )
-    bar = progress.Progress(*columns, console=console(err=True))
-    task = bar.add_task(doing, total=None, rate="")
+    with _bar(doing, MofNCompleteColumn(), "{task.fields[rate]}") as (bar, task):
 
-    def update(done: int, total: int) -> None:
-        if done < total:
-            bar.start()
-        speed = bar.tasks[task].speed
-        rate = f"{speed:.0f} images/s" if speed else ""
-        bar.update(task, completed=done, total=total, rate=rate)
-        if done >= total:
-            stop_bar(bar)
+        def update(done: int, total: int) -> None:
+            if done < total:
+                bar.start()
+            speed = bar.tasks[task].speed
+            rate = f"{speed:.0f} images/s" if speed else ""
+            bar.update(task, completed=done, total=total, rate=rate)
+            if done >= total:
+                stop_bar(bar)
 
+        yield None if quiet else update
+
+
+@contextmanager
+def _bar(doing: str, *counted: ProgressColumn | str) -> Iterator[tuple[Bar, TaskID]]:
+    """A bar that is still to be started, with the columns that say how much is done."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    begins = TextColumn("{task.description}", markup=False), BarColumn()
+    bar = Bar(*begins, *counted, TimeRemainingColumn(), console=console(err=True))
     try:
-        yield update
+        yield bar, bar.add_task(doing, total=None, rate="")
     finally:
         stop_bar(bar)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lll.data.cache import cache_folder
 from lll.data.decoding import OnDecoded
-from lll.data.imageset import DataSet, ImageSet
+from lll.data.imageset import ImageSet
 from lll.data.rows import Rows
 from lll.data.shaping import resize_all
 from lll.errors import UserError
@@ -76,25 +76,14 @@ def features_of(
     depends on the image and the number of the view alone. Raises UserError where features
     cannot be kept, and for features that are NaN.
     """
-    (features,) = _features([(images, views)], encoder, strength, cache, progress)
-    return features
-
-
-def features_of_data(
-    data: DataSet,
-    encoder: Frozen,
-    *,
-    views: int = VIEWS,
-    strength: Strength = VIEW,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Features]:
-    """Features of every split by name, as in `DataSet.parts`; views are of training images alone.
-
-    As `features_of`; ``progress`` counts all.
-    """
-    wanted = [(part, views if split == "train" else 0) for split, part in data.parts.items()]
-    return dict(zip(data.parts, _features(wanted, encoder, strength, cache, progress), strict=True))
+    folder, keys = _folder(encoder, cache), keys_of(images.images)
+    stores = [
+        FeatureStore(folder / _view_name(v, strength), encoder.width) for v in range(1 + views)
+    ]
+    jobs = [_Job(images.images, keys, v, store) for v, store in enumerate(stores)]
+    _encode_missing(jobs, encoder, strength, progress)
+    base, *shown = [job.read() for job in jobs]
+    return Features(base, tuple(shown), images.ids)
 
 
 def keep_as_decoded(
@@ -148,28 +137,6 @@ class _Job:
         if (at < 0).any():
             raise UserError(f"{self.store.folder} was changed meanwhile: run the command again")
         return self.store.read(at)
-
-
-def _features(
-    wanted: Sequence[tuple[ImageSet, int]],
-    encoder: Frozen,
-    strength: Strength,
-    cache: Path | None,
-    progress: Progress | None,
-) -> list[Features]:
-    folder = _folder(encoder, cache)
-    numbers = range(1 + max(views for _, views in wanted))
-    stores = [FeatureStore(folder / _view_name(v, strength), encoder.width) for v in numbers]
-    groups: list[list[_Job]] = []
-    for part, views in wanted:
-        keys = keys_of(part.images)
-        groups.append([_Job(part.images, keys, v, stores[v]) for v in range(1 + views)])
-    _encode_missing([job for group in groups for job in group], encoder, strength, progress)
-    out = []
-    for (part, _), group in zip(wanted, groups, strict=True):
-        base, *shown = [job.read() for job in group]
-        out.append(Features(base, tuple(shown), part.ids))
-    return out
 
 
 def _encode_missing(

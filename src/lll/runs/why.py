@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lll.data.assemble import joined
-from lll.data.imageset import DataSet, ImageSet
+from lll.data.imageset import ImageSet
 from lll.data.rows import Rows
 from lll.errors import UserError
 from lll.learn.features import Progress
@@ -44,21 +44,15 @@ class Labelled:
 
 
 def labelled_of(
-    run: Run,
-    learner: Learner,
-    *,
-    data: DataSet | None = None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
+    run: Run, learner: Learner, *, cache: Path | None = None, progress: Progress | None = None
 ) -> Labelled:
     """The labelled training images of ``run``, encoded by its ``learner``.
 
-    ``data`` stands in for the data that the run was trained on, which is read again; features
-    are found in ``cache`` or kept there. Raises UserError where none of the images is there.
+    The data that the run was trained on is read again; features are found in ``cache`` or kept
+    there. Raises UserError where none of the images is there.
     """
     told = {e.id: e.label for e in run.label_events() if e.origin != "validation"}
-    data = data or data_of(run.config, cache=cache)
-    parts = data.parts.values()
+    parts = data_of(run.config, cache=cache).parts.values()
     ids = np.concatenate([part.ids for part in parts])
     at = np.flatnonzero(np.isin(ids, list(told)))
     if not len(at):

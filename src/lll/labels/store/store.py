@@ -101,12 +101,11 @@ class Store:
             self._catch_up()
             return self._state.copy()
 
-    def history(self, since: int = 0, most: int | None = None) -> list[Event]:
-        """The events with a ``seq`` above ``since``, oldest first; at ``most`` so many."""
+    def history(self, since: int = 0) -> list[Event]:
+        """The events with a ``seq`` above ``since``, oldest first."""
         with self._alone():
             self._catch_up()
-            first = bisect_right(self._events, since, key=lambda event: event.seq)
-            return self._events[first : None if most is None else first + most]
+            return self._events[bisect_right(self._events, since, key=lambda event: event.seq) :]
 
     def undo(self, batch: str | None = None, *, actor: str = "person", uuid: str = "") -> Event:
         """Undo a ``batch`` of events, by default the last that is not undone; the undo as written.
