@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+# Before torch is imported: one thread each, as the processes of tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Only the rooms of pure tensor functions: the hook must be in place before they are imported.
 install_import_hook(
     ["lll.methods.losses", "lll.methods.sandbox", "lll.views", "lll.methods.batch"],

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.tiny import tiny_data
 
 from lll import RunConfig, load_run
 from lll.config import fields_of
+from lll.learn.device import threads_that_fit
 from lll.runs.checkpoint import load_checkpoint
 from lll.runs.predict import load_learner
 
@@ -102,6 +104,39 @@ def test_quiet_is_the_result_and_nothing_else(short, tmp_path):
     lines = ended.out.splitlines()
     assert len(lines) == len(kinds)
     assert all(kind in line for kind, line in zip(kinds, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("threads", "load", "cores", "fitting"),
+    [
+        (2, 0.4, 2, None),
+        (2, 0.9, 2, 1),
+        (2, 7.3, 2, 1),
+        (1, 9.0, 2, None),
+        (8, 5.0, 16, None),
+        (8, 10.2, 16, 6),
+        (2, 0.0, 1, 1),
+    ],
+)
+def test_threads_fit_where_each_finds_a_core(threads, load, cores, fitting):
+    assert threads_that_fit(threads, load, cores) == fitting
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_busy_machine_is_said_in_one_line_unless_threads_are_told(
+    told, short, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, "getloadavg", lambda: (4.26, 0.1, 0.1))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    if not told:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    ended = in_process("train", *short(), "--out", tmp_path / "run", "--json")
+    assert ended.code == 0
+    if told:
+        assert ended.err == ""
+    else:
+        one_line(ended.err, "busy (load 4.3 on 4 cores)", "OMP_NUM_THREADS=1 may be faster")
 
 
 def test_a_flag_wins_over_toml_which_wins_over_defaults(data, tmp_path):

@@ -22,7 +22,7 @@ from lll.cli.flags import (
 from lll.cli.loading import load_in_turn, load_with_bar
 from lll.cli.show import say_plan, say_result
 from lll.cli.terminal import say, say_json
-from lll.cli.watching import watching
+from lll.cli.watching import say_if_busy, watching
 from lll.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def train(
     with joined(os.environ, backend_of(config.device)) as ranks:
         if training.writes(ranks):
             check_out(out, overwrite=overwrite)
+            say_if_busy(config, quiet)
         data = load_in_turn(config, ranks, cache=cache, strict=strict, quiet=quiet or as_json)
         with watching(quiet, as_json, ranks, trackers=_trackers(track, tensorboard)) as watch:
             run = training.train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from lll.cli.loading import image_bar
 from lll.cli.show import say_plan
 from lll.cli.signals import Interrupted, stop_signals
 from lll.cli.terminal import calm, complain, console, say, say_json, stop_bar
-from lll.words import percent
+from lll.words import count, percent
 
 if TYPE_CHECKING:
+    from lll.config import RunConfig
     from lll.learn.loop import Watch
     from lll.learn.prepare import Prepared
     from lll.ranks import Ranks
@@ -70,6 +72,28 @@ def watching(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def say_if_busy(config: RunConfig, quiet: bool) -> None:
+    """Say that fewer threads may be faster, where steps on the CPU begin beside other work.
+
+    The number is not changed: sums depend on it, so a run would depend on what else runs.
+    """
+    import torch
+
+    from lll.learn.device import pick_device, threads_that_fit
+
+    told = quiet or "OMP_NUM_THREADS" in os.environ or not hasattr(os, "getloadavg")
+    if told or config.how.fit is not None or pick_device(config.device).type != "cpu":
+        return
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    fitting = threads_that_fit(torch.get_num_threads(), load, cores)
+    if fitting is not None:
+        complain(
+            f"this machine is busy (load {load:.1f} on {count(cores, 'core')}): if an epoch takes"
+            f" long, OMP_NUM_THREADS={fitting} may be faster",
+            0,
+        )
 
 
 def _unfailing(watch: Watch, failures: list[Exception]) -> Watch:

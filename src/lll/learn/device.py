@@ -48,6 +48,17 @@ def computes_in_bfloat16(precision: str, device: torch.device) -> bool:
     return device.type in ("cpu", "cuda") and has_bfloat16(device)
 
 
+def threads_that_fit(threads: int, load: float, cores: int) -> int | None:
+    """How many of ``threads`` find a core of their own beside ``load`` others; None if all do.
+
+    OpenMP's threads wait for one another in every operation, so that one that finds no core holds
+    all of them up: on two cores with one other process an epoch took ten times as long with two
+    threads as with one. ``load`` is the machine's, as in `os.getloadavg`.
+    """
+    free = max(1, cores - round(load))
+    return free if free < threads else None
+
+
 class InBfloat16:
     """A part that is computed in bfloat16 where that is safe, and gives float32.
 
