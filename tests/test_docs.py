@@ -13,7 +13,9 @@ from tests.tiny import tiny_config, tiny_data
 from lll import load_run, train_or_resume
 from lll.bench.sweep import read_sweep
 from lll.cli import COMMANDS, GROUPS
+from lll.data.exchange import FORMATS
 from lll.methods import METHODS
+from lll.show.trackers import TRACKERS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -45,6 +47,15 @@ def test_every_command_and_flag_exists(page):
 def test_every_page_is_in_the_index():
     index = (DOCS / "index.md").read_text("utf-8")
     assert [page.stem for page in PAGES if f"\n{page.stem}\n" not in f"{index}\nindex\n"] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [("few-labels", TRACKERS), ("labelling", [suffix for suffix, _ in FORMATS.values()])],
+)
+def test_names_that_are_listed_are_all_of_them(page, names):
+    text = (DOCS / f"{page}.md").read_text("utf-8").lower()
+    assert [name for name in names if name not in text] == []
 
 
 def test_pages_are_made_of_every_method_and_command(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What the README says is so: its commands and flags exist, its map is true, its Python runs."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from tests.processes import shared_nursery
 
 from lll.bench.sweep import read_sweep
 from lll.cli import COMMANDS, GROUPS
+from lll.data import SOURCES
+from lll.labels.schedule import RULES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,7 +51,24 @@ def test_every_path_of_the_map_exists():
 def test_every_room_is_on_the_map():
     rooms = {path.name for path in (ROOT / "src" / "lll").iterdir() if path.suffix in ("", ".py")}
     hidden = {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
-    assert [room for room in rooms - hidden if f"`src/lll/{room}" not in MAP] == []
+    ends = {room: room if room.endswith(".py") else f"{room}/" for room in rooms - hidden}
+    assert [room for room, end in ends.items() if f"| `src/lll/{end}` |" not in MAP] == []
+
+
+def test_the_map_goes_down_as_the_rooms_import():
+    """As the contract in pyproject.toml has it, which `make check` holds the imports to."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (
+        c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"
+    )
+    depth = {room: at for at, layer in enumerate(contract["layers"]) for room in layer.split(" | ")}
+    rooms = re.findall(r"^\| `src/lll/(\w+)", MAP, re.MULTILINE)
+    assert rooms == sorted(rooms, key=depth.__getitem__)
+
+
+@pytest.mark.parametrize("table", [SOURCES, RULES], ids=["data", "schedules"])
+def test_names_that_are_listed_are_all_of_them(table):
+    assert [name for name in table if f"`{name}`" not in TEXT] == []
 
 
 def test_the_sweep_can_be_read(tmp_path):

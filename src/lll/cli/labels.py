@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lll.cli.flags import Json
+from lll.cli.flags import Json, names_in_help
 from lll.cli.terminal import say, say_json
 from lll.errors import UserError, nearest
 from lll.words import count, listed
@@ -39,21 +39,22 @@ def import_(
     say(f"next: lll train {folder}")
 
 
+@names_in_help(formats="lll.data.exchange:FORMATS")
 def export(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="A file, or a new folder of class folders.")],
     form: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            help="csv, parquet, label-studio (JSON) or folders (as the name of OUT ends).",
-        ),
+        typer.Option("--format", help="One of the formats (as the name of OUT ends)."),
     ] = None,
     link: Annotated[
         bool, typer.Option("--link", help="Hard links in the class folders instead of copies.")
     ] = False,
 ) -> None:
-    """Write the labels: path, class, who gave it and when."""
+    """Write the labels: path, class, who gave it and when.
+
+    Formats: {formats}, folders.
+    """
     from lll.data.exchange import FOLDERS, FORMATS, as_folders, format_of, labels_of_folder
     from lll.runs.files import check_target, write_whole
 

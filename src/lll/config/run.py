@@ -227,8 +227,8 @@ class RunConfig(BaseModel):
             )
         if self.unfreeze and (self.how.fit is not None or not self.freeze):
             raise ValueError(
-                "unfreeze is for a frozen encoder and a method that trains it: give --method"
-                " baseline, gradual or finetune"
+                "unfreeze is for a frozen encoder and a method that trains it: give --method, as "
+                + ", ".join(name for name, method in METHODS.items() if method.fit is None)
             )
         return self
 

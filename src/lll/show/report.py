@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from lll.config import RunConfig
 from lll.data.imageset import DataSet
@@ -19,7 +22,7 @@ from lll.runs.train import data_of
 from lll.show.material import Material
 from lll.show.pictures import PICTURES, draw
 from lll.show.plots.page import Html, page, picture, side_by_side, tag
-from lll.show.plots.save import picture_bytes
+from lll.show.plots.save import DOTS_PER_INCH, picture_bytes
 from lll.show.report_examples import examples_of
 from lll.show.report_tables import (
     Shown,
@@ -32,7 +35,8 @@ from lll.show.report_tables import (
 )
 from lll.words import count, percent
 
-_WIDE = {"umap", "pca-2d", "pca-3d"}
+_WIDE = 10 * DOTS_PER_INCH
+"""Pixels; a picture that is wider has a row of its own."""
 Load = Callable[[RunConfig], DataSet]
 
 
@@ -185,7 +189,8 @@ def _all_pictures(shown: Sequence[Shown]) -> Html:
         if len(shown) > 1:
             blocks.append(tag("div", heading, _columns(shown, pictures), class_="row"))
         else:
-            blocks.append(tag("div", heading, *pictures, class_="row" if key in _WIDE else ""))
+            row = "row" if _is_wide(shown[0].pictures.get(key)) else ""
+            blocks.append(tag("div", heading, *pictures, class_=row))
     return side_by_side(blocks)
 
 
@@ -193,7 +198,11 @@ def _picture(one: Shown, key: str) -> Html:
     if key not in one.pictures:
         return _note(one.missing, f"picture {key}")
     alt = f"{_caption(key)}. Run {one.name}."
-    return picture(one.pictures[key], alt, wide=key in _WIDE)
+    return picture(one.pictures[key], alt, wide=_is_wide(one.pictures[key]))
+
+
+def _is_wide(png: bytes | None) -> bool:
+    return png is not None and Image.open(io.BytesIO(png)).width > _WIDE
 
 
 def _each(shown: Sequence[Shown], part: Callable[[Shown], Html]) -> Html:

@@ -1,4 +1,4 @@
-"""`logistic`, `propagate` and `auto`: what must hold for each of them."""
+"""What must hold for each method that fits (`logistic`, `auto` and their like)."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.methods.mixtures import accuracy, fitted, hide, mixture
 from lll.errors import UserError
 from lll.methods import METHODS
 
-every = pytest.mark.parametrize("method", ["logistic", "propagate", "kernel", "auto"])
+every = pytest.mark.parametrize("method", [name for name, how in METHODS.items() if how.fit])
 CLASSES = [120, 120, 120, 120]
 
 
