@@ -93,13 +93,7 @@ def train(
         data = load_in_turn(config, ranks, cache=cache, strict=strict, quiet=quiet or as_json)
         with watching(quiet, as_json, ranks, trackers=_trackers(track, tensorboard)) as watch:
             run = training.train(
-                config,
-                out,
-                data=data,
-                overwrite=overwrite,
-                watch=watch,
-                ranks=ranks,
-                cache=cache,
+                config, out, data=data, overwrite=overwrite, watch=watch, ranks=ranks, cache=cache
             )
     if training.writes(ranks):
         say_result(run, quiet, as_json)
