@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ from lll.cli.terminal import complain, say, say_csv
 from lll.words import count, csv_text, percent
 
 if TYPE_CHECKING:
+    from lll.learn.learner import Learner
+    from lll.runs import Run
     from lll.runs.predict import Near, Prediction
 
 TOO_FEW = "not calibrated: too few labels"
@@ -49,20 +52,13 @@ def predict(
     misses the true class of 5 in 100 images, if they are like the labelled ones.
     unknown, from 0 to 1, says how little the image looks like any class that the run knows.
     """
-    from lll.learn.learner import Learner
     from lll.runs import load_run
     from lll.runs.files import check_target, write_whole
     from lll.runs.predict import predict_files
-    from lll.runs.why import labelled_of
 
     if out is not None:
         check_target(out)
     loaded = load_run(run)
-
-    def near(learner: Learner) -> Near:
-        with image_bar("reading labelled images", quiet=False) as progress:
-            return labelled_of(loaded, learner, cache=cache, progress=progress).near
-
     with image_bar("predicting", quiet=False) as progress:
         predictions, skipped, unused = predict_files(
             loaded,
@@ -70,7 +66,7 @@ def predict(
             checkpoint=checkpoint,
             strict=strict,
             error=error,
-            near=near if why else None,
+            near=partial(_near, loaded, cache) if why else None,
             cache=cache,
             progress=progress,
         )
@@ -85,6 +81,13 @@ def predict(
     else:
         write_whole(out, text.encode(errors="backslashreplace"))
         say(f"{count(len(predictions), 'prediction')} in {out}")
+
+
+def _near(run: Run, cache: Path | None, learner: Learner) -> Near:
+    from lll.runs.why import labelled_of
+
+    with image_bar("reading labelled images", quiet=False) as progress:
+        return labelled_of(run, learner, cache=cache, progress=progress).near
 
 
 def _say_not_calibrated(error: float) -> None:
