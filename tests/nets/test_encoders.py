@@ -39,7 +39,8 @@ def lite2():
 def test_lite2_gives_the_recorded_logits(lite2, size):
     weights = lite.lite2_weights()
     with torch.inference_mode():
-        logits = lite2(drawn(size)) @ weights["_fc.weight"].T + weights["_fc.bias"]
+        features = lite2(drawn(size))[:, : lite.LAST]
+        logits = features @ weights["_fc.weight"].T + weights["_fc.bias"]
     expected = np.load(REFERENCE)[str(size)]
     np.testing.assert_allclose(logits[0].numpy(), expected, rtol=1e-4, atol=1e-4)
 
@@ -49,9 +50,18 @@ def test_the_recorded_logits_are_those_of_the_slow_twin():
     np.testing.assert_allclose(np.load(REFERENCE)["97"], logits, rtol=1e-5, atol=1e-5)
 
 
+def test_the_middle_of_lite2_is_that_of_the_slow_twin(lite2):
+    """The two stages in turn, above zero before below."""
+    with torch.inference_mode():
+        features = lite2(drawn(97))[:, lite.LAST :]
+    expected = slow_efficientnet.both(lite.lite2_weights(), drawn(97))[1]
+    assert features.shape == (1, 2 * (120 + 208))
+    torch.testing.assert_close(features, expected.float(), rtol=1e-4, atol=1e-4)
+
+
 def test_lite2_trains_in_whole(lite2):
     encoder = build_encoder("efficientnet_lite2", 64, 8, "relu")
-    LinearProbe(1280, 3)(encoder(drawn(64).repeat(2, 1, 1, 1))).sum().backward()
+    LinearProbe(1936, 3)(encoder(drawn(64).repeat(2, 1, 1, 1))).sum().backward()
     assert all(p.grad is not None for p in encoder.parameters())
 
 

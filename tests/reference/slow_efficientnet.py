@@ -12,18 +12,29 @@ from torch import Tensor
 
 # the blocks (of 21) whose depthwise convolution has stride 2
 STRIDE_2 = {1, 4, 7, 15}
+# the last blocks of the fifth and of the sixth stage
+TOLD = (14, 19)
 
 
 def logits(weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
     """Logits [n, 1000] of pixels in [0, 1], [n, 3, h, w], in double precision."""
+    return both(weights, images)[0]
+
+
+def both(weights: Mapping[str, Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits, and what the middle maps hold above and below zero, a mean over pixels."""
     w = {key: value.double() for key, value in weights.items()}
+    middle = []
     x = (images.double() * 255 - 127) / 128
     x = relu6(batch_norm(w, "_bn0", conv(x, w["_conv_stem.weight"], 2)))
     for i in range(1 + max(int(key.split(".")[1]) for key in w if key.startswith("_blocks"))):
         x = block(w, f"_blocks.{i}", x, 2 if i in STRIDE_2 else 1)
+        if i in TOLD:
+            for side in (torch.maximum(x, x * 0), -torch.minimum(x, x * 0)):
+                middle.append(side.sum((2, 3)) / (x.shape[2] * x.shape[3]))
     x = relu6(batch_norm(w, "_bn1", conv(x, w["_conv_head.weight"], 1)))
     x = x.sum((2, 3)) / (x.shape[2] * x.shape[3])
-    return x @ w["_fc.weight"].T + w["_fc.bias"]
+    return x @ w["_fc.weight"].T + w["_fc.bias"], torch.cat(middle, dim=1)
 
 
 def block(w: Mapping[str, Tensor], name: str, x: Tensor, stride: int) -> Tensor:

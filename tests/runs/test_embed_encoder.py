@@ -32,7 +32,7 @@ def embed(*words):
 
 def test_photos_without_a_run(photos, tmp_path):
     out = tmp_path / "f.parquet"
-    assert embed(photos, "--out", out).out == f"13 embeddings of 1280 features in {out}\n"
+    assert embed(photos, "--out", out).out == f"13 embeddings of 1936 features in {out}\n"
     table = pq.read_table(out)
     assert table.column_names == ["id", "split", "embedding", "label"]
     assert table["id"].to_pylist()[:2] == ["ball/000.jpg", "ball/001.jpg"]
@@ -99,7 +99,7 @@ def test_a_cache_that_is_a_file_is_one_line(photos, tmp_path):
 
 def test_encoders_are_listed():
     listed = in_process("encoders").out
-    assert "efficientnet_lite2: 128 pixels (32 to 1024), 1280 features, pretrained" in listed
+    assert "efficientnet_lite2: 128 pixels (32 to 1024), 1936 features, pretrained" in listed
     assert "[timm]" in listed
     rows = [json.loads(line) for line in in_process("encoders", "--json").out.splitlines()]
     assert [row["name"] for row in rows] == [

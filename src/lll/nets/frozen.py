@@ -100,9 +100,12 @@ def parted(
     with torch.inference_mode():
         maps = front(torch.zeros(1, 3, size, size))
     tail = nn.Sequential(nn.Unflatten(1, maps.shape[1:]), *after).eval()
-    fold(tail, maps)
+    flat = maps.flatten(1)
+    fold(tail, flat)
     tail.requires_grad_(True)
-    return nn.Sequential(*front, nn.Flatten()), tail, encoder.features
+    with torch.inference_mode():
+        width = tail(flat).shape[1]
+    return nn.Sequential(*front, nn.Flatten()), tail, width
 
 
 def freeze(

