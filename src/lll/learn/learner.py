@@ -48,6 +48,7 @@ class Learner(nn.Module):
     - `step` takes a minibatch through every step of the method's stage;
     - `logits` and `answer` say what the learner makes of inputs;
     - `grow` adds classes, and leaves the earlier ones as they are;
+    - `exchange` gives outputs that have gathered images to the classes of these images;
     - `state_dict`, and `optimizer_states` beside it, are all there is to save.
 
     With a frozen encoder in ``front`` it learns on features [n, d]. ``ranks`` train it
@@ -171,6 +172,18 @@ class Learner(nn.Module):
         self._follow()
         self.optimizers = new_optimizers(self.parts, self.config)
         self.load_optimizer_states(states)
+
+    def exchange(self, order: Sequence[int]) -> None:
+        """Let output i be what output ``order[i]`` [k] was, in the parts whose outputs gather.
+
+        The optimizer's memory of an output goes with it.
+        """
+        index = torch.as_tensor(order, device=self.device)
+        parameters = [p for name in self.method.gathers for p in self.parts[name].parameters()]
+        states = [o.state.get(p, {}) for o in self.optimizers.values() for p in parameters]
+        moments = [v for state in states for v in state.values() if isinstance(v, Tensor)]
+        for rows in (*parameters, *(value for value in moments if value.dim())):
+            rows.data.copy_(rows.data[index])
 
     def place(self, device: torch.device) -> None:
         """Move everything to ``device``, the optimizers' memory too."""

@@ -18,6 +18,7 @@ from lll.learn.feeding import minibatches
 from lll.learn.graphs import Replayed
 from lll.learn.known import fit_quantiles
 from lll.learn.learner import Learner
+from lll.learn.naming import name_outputs
 from lll.learn.position import Position
 from lll.learn.prepare import Prepared, known_figures
 from lll.learn.scores import scores
@@ -88,6 +89,8 @@ def learn(
         learner.set_rates(prepared.rates(epoch))
         notes: Mapping[str, Any] = {}
         if learner.method.fit is None:
+            if not progress.position.step:
+                name_outputs(prepared, learner, epoch)
             finished = _train_epoch(prepared, learner, progress, watch, epoch, graphs)
         elif finished := not prepared.ranks.any(watch.should_stop()):
             notes = _fit_epoch(prepared, learner, progress, epoch)

@@ -1,7 +1,8 @@
 """``novel``: known classes from labels, new ones by self-distillation.
 
 The outputs of classes that are not represented yet are free: images of classes that nobody has
-named gather in them. Which output takes in which of them is left open.
+named gather in them. Which output takes in which of them is left open; a class that gets its
+first labels takes the output in which its images have gathered.
 
 Use it where images of classes that nobody has named are among the unlabelled ones, and there is
 time to train a network; on photos `lll discover` answers in seconds.
@@ -84,5 +85,6 @@ METHOD = Method(
     options=NovelOptions,
     parts=parts,
     stages=lambda options: ((CONTRAST, Step("distil", distil, ("encoder", "probe"))),),
+    gathers=("probe",),
     defaults=lambda given: {"classes": "5:all", "labels": 0.5, "unlabelled_pool": "all"},
 )

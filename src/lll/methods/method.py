@@ -122,6 +122,8 @@ class Method:
     its parts are fitted to all features and labels known. ``answers`` gives encodings and logits at
     prediction. ``defaults`` is what it changes of the defaults, from what is given.
     ``variant`` is what a title adds to its name.
+    In the parts named in ``gathers``, outputs of classes without labels gather images by
+    themselves, and each parameter has a row for each output.
     ``by_contrastive_rate`` names the parts that learn at the contrastive rate; the others
     learn at the probe's.
     """
@@ -135,6 +137,7 @@ class Method:
     defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda given: {}
     first_epochs: Callable[[Any], int] = lambda options: 0
     variant: Callable[[Any], str] = lambda options: ""
+    gathers: tuple[str, ...] = ()
     by_contrastive_rate: tuple[str, ...] = ("encoder", "projection")
 
     def owner(self, part: str) -> str:
