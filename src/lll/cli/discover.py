@@ -107,8 +107,9 @@ def _said(number: Number) -> str:
     new = count(number.new, "new class", "new classes")
     return (
         f"{known}; the rest would be {new} if new classes are about as large as known ones"
-        f" ({count(round(number.size), 'image')}), {number.low} to {number.high} if three times or"
-        " a third as large. If you know better, say --new-classes N."
+        f" ({count(round(number.size), 'image')} each). It may be {number.low}, if they are three"
+        f" times as large, to {number.high}, if a third as large: images alone do not tell."
+        " If you know better, say --new-classes N."
     )
 
 

@@ -56,6 +56,7 @@ def export(
     Formats: {formats}, folders.
     """
     from lll.data.exchange import FOLDERS, FORMATS, as_folders, format_of, labels_of_folder
+    from lll.labels.store import open_store
     from lll.runs.files import check_target, write_whole
 
     form = form or format_of(out)
@@ -68,7 +69,8 @@ def export(
     else:
         rows = labels_of_folder(folder)
         as_folders(rows, folder, out, link=link)
-    say(f"{count(len(rows), 'label')} written to {out}")
+    with open_store(folder, write=False) as store:
+        say(f"{out}: {_own(len(rows), store.state(), folder)}")
 
 
 def history(
@@ -87,7 +89,7 @@ def history(
         for event in events:
             say_json({**asdict(event), "is_undone": event.batch in state.undone})
         return
-    _say_state(state)
+    _say_state(state, folder)
     for event in events:
         say(_line(event, state))
 
@@ -125,7 +127,7 @@ def name(
         found = _proposal(store.state(), proposal)
         event = _append(store, "name", proposal=found.id, name=name)
     say(f"{proposal} is {event.name!r}: {count(len(event.images), 'new label')}")
-    say("next: lll update RUN")
+    say(f"next: lll train {folder}, or lll update RUN if you have a run on it")
 
 
 def reject(folder: Folder, proposal: ProposalName) -> None:
@@ -200,13 +202,20 @@ def _batch(store: Store, start: str) -> str:
     return found.pop()
 
 
-def _say_state(state: State) -> None:
+def _own(labels: int, state: State, folder: Path) -> str:
+    """How many ``labels`` the store has; those that class folders give are not among them."""
+    folders = sum((folder / name).is_dir() for name in state.live().values())
+    beside = f", beside those of {count(folders, 'class folder')}" if folders else ""
+    return f"{count(labels, 'label')}{beside}"
+
+
+def _say_state(state: State, folder: Path) -> None:
     counts = dict.fromkeys(state.live().values(), 0)
     for label in state.labels.values():
         counts[state.classes[state.resolved(label.class_id)].name] += 1
     classes = listed((f"{name} {number}" for name, number in counts.items()), 20)
-    labels = count(len(state.labels), "label")
-    say(f"{labels} of {count(len(counts), 'class', 'classes')}: {classes}")
+    labels = _own(len(state.labels), state, folder)
+    say(f"{labels}; {count(len(counts), 'class', 'classes')}: {classes}")
     if state.proposals:
         open_ = (f"{p.name} {count(len(p.images), 'image')}" for p in state.proposals.values())
         say(f"proposals: {listed(open_, 20)}")

@@ -72,7 +72,8 @@ class State:
     """All that a store says now. Class ids are those of events: `resolved` follows merges.
 
     ``labels``, ``audits``, ``excluded`` (classes that an image is not of) and ``marks``
-    (``skip`` or ``unsure``) go by path; ``proposals`` are those neither named nor rejected.
+    (``skip`` or ``unsure``) go by path; ``proposals`` are those neither named nor rejected, and
+    ``proposed`` are the names of all of them by number.
     """
 
     classes: dict[int, Class] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class State:
     excluded: dict[str, frozenset[int]] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)
     proposals: dict[int, Proposal] = field(default_factory=dict)
+    proposed: dict[int, str] = field(default_factory=dict)
     undone: tuple[str, ...] = ()  # batches, the last undone last
     seq: int = 0
     next_class: int = 0
@@ -96,6 +98,7 @@ class State:
             excluded=dict(self.excluded),
             marks=dict(self.marks),
             proposals=dict(self.proposals),
+            proposed=dict(self.proposed),
         )
 
     def resolved(self, class_id: int) -> int:
@@ -272,6 +275,7 @@ def _split(state: State, event: Event) -> None:
 def _propose(state: State, event: Event) -> None:
     assert event.proposal is not None
     images = dict(zip(event.images, event.hashes, strict=True))
+    state.proposed[event.proposal] = event.name
     state.proposals[event.proposal] = Proposal(
         event.proposal, event.name, images, event.model, event.confidence, event.time, event.batch
     )

@@ -15,6 +15,10 @@ def told(event: Event, state: State) -> str:
         known = state.classes.get(-1 if class_id is None else class_id)
         return repr(known.name) if known else f"class {class_id}"
 
+    def proposed() -> str:
+        number = -1 if event.proposal is None else event.proposal
+        return state.proposed.get(number, f"proposal {event.proposal}")
+
     by_op = {
         "label": lambda: f"label {named(event.class_id)}",
         "not": lambda: f"not {named(event.class_id)}",
@@ -23,8 +27,8 @@ def told(event: Event, state: State) -> str:
         "merge": lambda: f"merge {named(event.class_id)} into {named(event.into)}",
         "split": lambda: f"split {named(event.class_id)}: {event.name!r}",
         "propose": lambda: f"propose {event.name!r}",
-        "name": lambda: f"proposal {event.proposal} is {event.name!r}",
-        "reject": lambda: f"reject proposal {event.proposal}",
+        "name": lambda: f"{proposed()} is {event.name!r}",
+        "reject": lambda: f"reject {proposed()}",
         "undo": lambda: f"undo {event.undone[:SHORT]}",
         "redo": lambda: f"redo {event.undone[:SHORT]}",
     }
