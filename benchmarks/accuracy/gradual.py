@@ -2,6 +2,7 @@
 
     python -m benchmarks.accuracy.gradual DATA --method logistic            on validation
     python -m benchmarks.accuracy.gradual DATA --method logistic --test     once all is fixed
+    python -m benchmarks.accuracy.gradual DATA --method discover            by `lll discover` alone
     python -m benchmarks.accuracy.gradual DATA --score predictions.csv --test
     python -m benchmarks.accuracy.gradual DATA --events FOLDER              for `lll train`
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.accuracy.gradual_discover import FEATURES_OF, GROUPING, grouped
 from benchmarks.accuracy.gradual_events import (
     PROTOCOLS,
     Event,
@@ -100,13 +102,19 @@ def named(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
 
 
 def answers_of(
-    m: Material, config: RunConfig, order: int, draw: int, each: int, kept: Kept
+    m: Material, config: RunConfig, method: str, order: int, draw: int, each: int, kept: Kept
 ) -> Iterator[Predictions]:
-    """What one run answers at the end of each stage, which takes ``each`` epochs."""
+    """What one run answers at the end of each stage, which takes ``each`` epochs.
+
+    ``method`` is that of ``config``, or one of `GROUPING`, which trains nothing.
+    """
     events = m.events(order, draw)
     names = m.data.class_names
     told = [LabelEvent(e.id, names.index(e.label), e.stage * each, "schedule") for e in events]
     prepared = prepare(config, m.data, events=told, kept=kept)
+    if method in GROUPING:
+        yield from grouped(prepared, m.data.test.ids, (order, draw), m.protocol.stages, method)
+        return
     learner = begin(prepared)
     for epoch in learn(prepared, learner, Progress(), Watch(), score=False):
         if epoch.trouble is not None:
@@ -206,14 +214,15 @@ def run(m: Material, given: argparse.Namespace, parts: Sequence[tuple[int, int]]
         path = out / f"order{order}-draw{draw}.csv"
         if not path.exists():
             config = config_of(given, **whole, seed=100 * order + draw)
-            write_predictions(path, answers_of(m, config, order, draw, each, kept))
+            told = answers_of(m, config, given.method, order, draw, each, kept)
+            write_predictions(path, told)
             sys.stderr.write(f"{path}\n")
 
 
 def config_of(given: argparse.Namespace, **more: Any) -> RunConfig:
     """The configuration that is asked for, with ``more`` settings."""
     settings = dict(each.partition("=")[::2] for each in given.set)
-    method = {"method": given.method} if given.method else {}
+    method = {"method": FEATURES_OF.get(given.method, given.method)} if given.method else {}
     return RunConfig(data=given.data, **method, **settings, **more)
 
 
@@ -236,7 +245,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", help="as for `lll train`")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--method", help="a method of ours: run it, then score it")
+    ours = f"a method of ours, or {' or '.join(GROUPING)}: run it, then score it"
+    what.add_argument("--method", help=ours)
     what.add_argument("--score", type=Path, metavar="CSV", help=f"columns {', '.join(ALL_OF)}")
     what.add_argument("--events", type=Path, metavar="FOLDER", help="write them as CSV, and stop")
     parser.add_argument("--orders", type=int, default=5, help="how many orders of the classes")

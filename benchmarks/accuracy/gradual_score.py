@@ -45,7 +45,8 @@ def stage_scores(
     all of them. An answer that names a class without labels counts as a group, and groups are
     matched one-to-one to the classes without labels (Hungarian method). ``ece``: of the
     probabilities, on images of known classes. ``auroc``: of the unknown scores.
-    ``per_class``: accuracy on the images of each class, of the known ones alone.
+    ``per_class``: accuracy on the images of each class, of the known ones alone. ``groups``:
+    how many groups, and classes without labels, any image was put into.
     """
     place = np.full(max(classes, int(answers.of.max()) + 1), -1)
     place[list(known)] = np.arange(len(known))
@@ -60,6 +61,7 @@ def stage_scores(
         "new": found.new,
         "ece": given(calibration_error, right[inside], answers.probability[inside]),
         "auroc": None if inside.all() else given(auroc, ~inside, answers.unknown),
+        "groups": len(np.setdiff1d(answers.of, known)),
         "per_class": [
             float(right[truth == c].mean()) if c in known else None for c in range(classes)
         ],
