@@ -58,7 +58,8 @@ def solve(
     """
     free, counts = problem.unlabelled, problem.counts
     points, known = (with_ones(problem.space.points[at]) for at in (free, problem.rows))
-    scores, weights = reached[free], torch.zeros(points.shape[1], len(counts))
+    weights = torch.zeros(points.shape[1], len(counts))
+    scores = reached[free].T.contiguous().T  # classes apart in memory: a third of the time
     for share in CONFIDENT:
         prior = prior_among(scores, counts)
         soft = balance(scores, prior)
@@ -66,7 +67,7 @@ def solve(
         rows = torch.cat([known, points[at]])
         targets = _targets(problem, soft[at].argmax(dim=1))[None]
         weights = fit_softmax(rows, targets, torch.tensor([PENALTY]), weights[None], STEPS)[0]
-        scores = torch.softmax(points @ weights, dim=1)
+        scores = torch.softmax(weights.T @ points.T, dim=0).T
     return weights, prior
 
 
