@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from scipy import sparse
 from torch import Tensor, nn
 
 from lll.methods.features.graph import neighbour_graph
@@ -27,13 +28,17 @@ BUFFERS = ("means", "centres", "inverse", "moments", "beyond", "scale", "line")
 
 @dataclass(frozen=True)
 class Task:
-    """Points [n, d] and targets [n] of ``classes`` or -1, of which ``share`` are known."""
+    """Points [n, d] and targets [n] of ``classes`` or -1, of which ``share`` are known.
+
+    ``graph`` is that of the points, if it was made before.
+    """
 
     points: Float[Tensor, "n d"]
     targets: Int[Tensor, " n"]
     classes: int
     share: float
     seed: int
+    graph: sparse.csr_array | None = None
 
 
 class Unknown(nn.Module):
@@ -102,10 +107,11 @@ class Unknown(nn.Module):
         return share
 
     def _fit_score(self, task: Task, weight: float) -> None:
-        known = u.Known(task.points, task.targets, task.classes, seed=task.seed)
+        known = u.Known(task.points, task.targets, task.classes, task.graph, task.seed)
         places, self.beyond, self.scale = u.places_of(known), torch.zeros(0), torch.zeros(0)
         if int((~known.labelled).sum()) >= ENOUGH:
-            known = replace(known, graph=neighbour_graph(task.points[:, : u.WIDTH]))
+            if known.graph is None:
+                known = replace(known, graph=neighbour_graph(task.points[:, : u.WIDTH]))
             suspicion = places.score(task.points)
             if weight:
                 self.beyond = u.taught(known, task.share)
@@ -136,7 +142,9 @@ def _line(task: Task, weight: float, raw: Float[Tensor, " n"]) -> Float[Tensor, 
     Platt 1999, with both sides of the same weight. With too few classes or labels for that, the
     estimated share of known images says where the threshold is.
     """
-    scores = [_left_out(task, c, weight) for c in _folds(task)]
+    folds = _folds(task)
+    few = _few(task) if folds else task
+    scores = [_left_out(few, c, weight) for c in folds]
     if not scores:
         threshold = raw.quantile(min(task.share, 0.99))
         slope = 2 / raw.std().clamp(min=1e-6)
@@ -159,13 +167,20 @@ def _folds(task: Task) -> list[int]:
     return order[:FOLDS].tolist()
 
 
+def _few(task: Task) -> Task:
+    """The rows that all fits without a class have in common, and their graph."""
+    at = _some(task.targets, FOLD_LABELLED, FOLD_POOL, task.seed)
+    points, targets = task.points[at], task.targets[at]
+    graph = neighbour_graph(points[:, : u.WIDTH]) if int((targets < 0).sum()) else None
+    return replace(task, points=points, targets=targets, graph=graph)
+
+
 def _left_out(task: Task, left: int, weight: float) -> tuple[Tensor, Tensor]:
     """Raw scores of labelled rows that a fit without class ``left`` does not know as such.
 
     First of the other classes, half of whose labels are hidden for it, then of ``left``.
     """
-    at = _some(task.targets, FOLD_LABELLED, FOLD_POOL, task.seed)
-    points, truth = task.points[at], task.targets[at]
+    truth = task.targets
     hidden = _half(truth, task.seed)
     seen = torch.where(hidden | (truth == left), -1, truth)
     seen = torch.where(seen > left, seen - 1, seen)
@@ -174,8 +189,8 @@ def _left_out(task: Task, left: int, weight: float) -> tuple[Tensor, Tensor]:
     known = task.share * free * (1 - 1 / task.classes) + int(inside.sum())
     share = known / max(int((seen < 0).sum()), 1)
     score = Unknown()
-    score._fit_score(Task(points, seen, task.classes - 1, share, task.seed), weight)
-    raw = score.raw(points)
+    score._fit_score(replace(task, targets=seen, classes=task.classes - 1, share=share), weight)
+    raw = score.raw(task.points)
     return raw[inside], raw[truth == left]
 
 
