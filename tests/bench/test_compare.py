@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tests.processes import assert_latest_is_whole, one_line, shared_nursery
+from tests.processes import Harm, assert_latest_is_whole, everything, one_line, shared_nursery
 from tests.tiny import tiny_data
 
 from lll import train
@@ -21,6 +21,7 @@ from lll.data.workers import cores
 from lll.errors import UserError
 from lll.learn.front import front_of
 from lll.methods.novel.scorer import Unknown
+from lll.nets import build_encoder
 from lll.runs.checkpoint import load_checkpoint
 from lll.runs.record import load_run
 from lll.show.plots.comparison import comparison
@@ -295,6 +296,36 @@ def test_runs_on_features_share_this_process_and_logistic_is_among_them(
     assert fits == []
 
 
+def test_a_sweep_that_is_stopped_goes_on_and_does_nothing_twice(npz, tmp_path):
+    """Twice, each time as a run has written its last line and is not finished yet."""
+    weights, out = tmp_path / "weights.pt", tmp_path / "out"
+    torch.save(build_encoder("convnet", 32, 128, "relu").state_dict(), weights)
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        f'data = "{npz}"\nmethods = ["logistic"]\nlabels = ["3/class"]\nseeds = [0, 1, 2]\n'
+        f'[settings]\nencoder = "convnet"\nweights = "{weights}"\nfreeze = true\n'
+        'activation = "relu"\nfeature_views = 0\n'
+    )
+    command, done = ("compare", file, "--out", out), {}
+    for seed, number in ((1, signal.SIGINT), (2, signal.SIGTERM)):
+        moment = rf"flush logistic-3_class-seed{seed}/metrics\.jsonl"
+        harm = Harm(str(out), 0, moment, signal=number)
+        stopped = shared_nursery().run(*command, harm=harm)
+        assert stopped.code == 128 + number, stopped.err
+        assert f"3 runs, {len(done)} finished already" in stopped.out
+        one_line(stopped.err, "every run is saved, and the same command goes on")
+        now = {run: (everything(run), stamps(run)) for run in finished_runs(out)}
+        assert len(now) == seed and now.items() >= done.items()
+        done = now
+
+    last = shared_nursery().run(*command)
+    assert last.code == 0, last.err
+    assert "3 runs, 2 finished already" in last.out
+    assert {run: (everything(run), stamps(run)) for run in done} == done
+    (row,) = json.loads((out / "comparison.json").read_text())["rows"]
+    assert (row["method"], row["n"]) == ("logistic", 3)
+
+
 @pytest.mark.slow
 def test_a_sweep_on_features_goes_on_after_ctrl_c(features_file, tmp_path):
     text = features_file.read_text().replace("[0, 1]", f"{[*range(12)]}")
@@ -323,3 +354,8 @@ def test_a_sweep_on_features_goes_on_after_ctrl_c(features_file, tmp_path):
 def finished_runs(out):
     runs = [path.parent for path in out.glob("*/config.toml")]
     return [run for run in runs if load_run(run).finished]
+
+
+def stamps(run):
+    """When each file of a run was written, its lock apart."""
+    return {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.suffix != ".lock"}
