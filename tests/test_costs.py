@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lll import Watch
 from lll.learn.batches import epoch_batches
 from lll.learn.graphs import Replayed, differing
-from lll.learn.loop import Progress, learn
+from lll.learn.loop import learn
 from lll.learn.prepare import prepare
+from lll.learn.progress import Progress
 from lll.methods.sandbox import RULES
 from lll.runs.train import begin
 

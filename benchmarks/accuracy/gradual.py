@@ -44,8 +44,9 @@ from benchmarks.accuracy.gradual_score import means, over_orders, stage_scores, 
 from lll import DataSet, ImageSet, RunConfig, UserError
 from lll.labels.events import LabelEvent
 from lll.learn.kept import Kept
-from lll.learn.loop import Progress, Watch, learn
+from lll.learn.loop import learn
 from lll.learn.prepare import prepare
+from lll.learn.progress import Progress, Watch
 from lll.runs.predict import encode, unknown_scores
 from lll.runs.train import begin, data_of
 

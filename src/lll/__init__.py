@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lll.data.imageset import DataSet, ImageSet
     from lll.errors import UserError
     from lll.estimator import GradualClassifier
-    from lll.learn.loop import Watch
+    from lll.learn.progress import Watch
     from lll.runs import Run, load_run
     from lll.runs.predictor import Predictor
     from lll.runs.resume import resume, train_or_resume
@@ -50,7 +50,7 @@ _HOME = {
     "RunConfig": "lll.config",
     "RunStopped": "lll.runs.train",
     "UserError": "lll.errors",
-    "Watch": "lll.learn.loop",
+    "Watch": "lll.learn.progress",
     "load_data": "lll.data",
     "load_run": "lll.runs",
     "resume": "lll.runs.resume",

@@ -20,8 +20,8 @@ from lll.words import count, percent
 
 if TYPE_CHECKING:
     from lll.config import RunConfig
-    from lll.learn.loop import Watch
     from lll.learn.prepare import Prepared
+    from lll.learn.progress import Watch
     from lll.ranks import Ranks
     from lll.runs import Run
 
@@ -112,7 +112,7 @@ def _display(quiet: bool, as_json: bool, should_stop: Callable[[], bool]) -> Ite
     from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from lll.learn.loop import Watch
+    from lll.learn.progress import Watch
 
     if as_json:
         yield Watch(

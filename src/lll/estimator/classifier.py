@@ -27,20 +27,14 @@ from lll.data.imageset import DataSet, ImageSet
 from lll.data.shaping import resize_all
 from lll.errors import UserError, nearest
 from lll.estimator.labels import Labels, grown_classes, indices, split_labels
-from lll.estimator.learnt import (
-    Learnt,
-    as_rows,
-    joined,
-    revived,
-    rows_for,
-    thinned,
-)
+from lll.estimator.learnt import Learnt, as_rows, joined, revived, rows_for, thinned
 from lll.estimator.pixels import Range, Shape, content_ids, range_of, said, shape_of, to_uint8
 from lll.labels.events import UNLABELLED
 from lll.labels.schedule import Schedule
 from lll.learn.device import pick_device
-from lll.learn.loop import Progress, Watch, learn
+from lll.learn.loop import learn
 from lll.learn.prepare import prepare
+from lll.learn.progress import Progress, Watch
 from lll.nets.encoders import CUSTOM_ENCODER
 from lll.runs.predict import Encoded, encode_images
 from lll.runs.train import begin

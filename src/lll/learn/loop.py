@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from lll.labels.events import UNLABELLED
 from lll.learn.batches import epoch_batches
 from lll.learn.feeding import minibatches
 from lll.learn.graphs import Replayed
@@ -21,53 +17,10 @@ from lll.learn.learner import Learner
 from lll.learn.naming import name_outputs
 from lll.learn.position import Position
 from lll.learn.prepare import Prepared, known_figures
+from lll.learn.progress import Epoch, Progress, Watch
 from lll.learn.scores import scores
 from lll.learn.trouble import says_what_fits, trouble
-from lll.methods.method import Rows as MethodRows
 from lll.seeding import derive
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Progress callbacks; they never change results.
-
-    ``on_plan`` gets the prepared run and its `Run` before the first step; ``on_step`` the epoch,
-    the steps that are done in it, and how many it has; ``on_epoch`` the metrics and the seconds
-    of an epoch that is over; ``on_encode`` the images that the frozen encoder has done, of how
-    many. When ``should_stop``, asked before each step, says True, the run is saved and ends.
-    """
-
-    on_plan: Callable[[Prepared, Any], None] = lambda prepared, run: None
-    on_step: Callable[[int, int, int], None] = lambda epoch, step, steps: None
-    on_epoch: Callable[[dict[str, Any], dict[str, float]], None] = lambda metrics, seconds: None
-    should_stop: Callable[[], bool] = lambda: False
-    on_encode: Callable[[int, int], None] = lambda done, total: None
-
-
-@dataclass
-class Progress:
-    """How far a run is: ``position``, and of the epoch under way the figures and seconds so far.
-
-    ``trace`` holds the figures of each step, on the device until the epoch's end.
-    """
-
-    position: Position = field(default_factory=lambda: Position(0))
-    trace: dict[str, list[Tensor]] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch gave: its ``metrics`` and ``seconds``, or what went wrong in it.
-
-    An epoch that was stopped is not ``finished`` and has no metrics.
-    """
-
-    number: int
-    finished: bool
-    trouble: str | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def learn(
@@ -119,20 +72,7 @@ def _fit_epoch(
 ) -> Mapping[str, Any]:
     """Fit the learner to all that is known at ``epoch``; what it says of the fit."""
     begun = monotonic()
-    known = prepared.labels.at(epoch)
-    at = np.sort(np.concatenate([known.labelled, known.unlabelled]))
-    targets = np.full(len(at), UNLABELLED)
-    targets[np.searchsorted(at, known.labelled)] = known.targets
-    inputs = prepared.train.inputs
-    rows = MethodRows(
-        inputs=inputs[at] if len(at) < len(inputs) else inputs[:],
-        views=prepared.seen(at),
-        targets=torch.from_numpy(targets),
-        classes=len(prepared.facts.class_names),
-        seed=prepared.config.seed,
-        shared=prepared.shared(at),
-    )
-    notes = learner.fit(rows)
+    notes = learner.fit(prepared.rows(epoch))
     progress.seconds = monotonic() - begun
     return notes
 

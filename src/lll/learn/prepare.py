@@ -20,6 +20,7 @@ from lll.data.fingerprint import fingerprint, labels_hash
 from lll.data.imageset import DataSet, Skipped, Unused
 from lll.errors import UserError
 from lll.labels.events import (
+    UNLABELLED,
     Giver,
     Known,
     LabelEvent,
@@ -37,6 +38,7 @@ from lll.learn.inputs import inputs_of, kept_features, viewed_rows
 from lll.learn.kept import Kept, hash_of
 from lll.learn.sides import Sides, sides_of
 from lll.methods.batch import Views
+from lll.methods.method import Rows
 from lll.nets.frozen import Frozen
 from lll.ranks import ALONE, Ranks
 from lll.views.features import FeatureViews
@@ -117,6 +119,22 @@ class Prepared:
         if self.cached_views is not None:
             return FeatureViews(self.cached_views, generator)
         return self.image_views(generator)
+
+    def rows(self, epoch: int) -> Rows:
+        """All that is known at ``epoch``, for a method that fits."""
+        known = self.labels.at(epoch)
+        at = np.sort(np.concatenate([known.labelled, known.unlabelled]))
+        targets = np.full(len(at), UNLABELLED)
+        targets[np.searchsorted(at, known.labelled)] = known.targets
+        inputs = self.train.inputs
+        return Rows(
+            inputs=inputs[at] if len(at) < len(inputs) else inputs[:],
+            views=self.seen(at),
+            targets=torch.from_numpy(targets),
+            classes=len(self.facts.class_names),
+            seed=self.config.seed,
+            shared=self.shared(at),
+        )
 
     def seen(self, at: NDArray[np.intp]) -> torch.Tensor:
         """Features [1 + v, m, d] of those rows ``at`` whose views are cached: as is, then views."""

@@ -14,9 +14,9 @@ from lll.errors import UserError
 from lll.learn.device import backend_of
 from lll.learn.kept import Kept
 from lll.learn.learner import Learner
-from lll.learn.loop import Progress, Watch
 from lll.learn.optimizers import own_states
 from lll.learn.prepare import Prepared
+from lll.learn.progress import Progress, Watch
 from lll.ranks import Ranks, joined
 from lll.runs.again import prepare_again
 from lll.runs.checkpoint import Checkpoint, load_checkpoint

@@ -26,9 +26,10 @@ from lll.learn.features import keep_as_decoded
 from lll.learn.front import check_front, front_of
 from lll.learn.kept import Kept
 from lll.learn.learner import Learner, build_learner
-from lll.learn.loop import Epoch, Progress, Watch, learn
+from lll.learn.loop import learn
 from lll.learn.position import Position
 from lll.learn.prepare import Prepared, check_one_class, prepare
+from lll.learn.progress import Epoch, Progress, Watch
 from lll.nets.encoders import CUSTOM_ENCODER
 from lll.ranks import LostProcessError, Ranks, joined
 from lll.runs.checkpoint import Checkpoint, load_checkpoint

@@ -15,7 +15,7 @@ from lll.data.fingerprint import fingerprint, labels_hash
 from lll.data.imageset import DataSet
 from lll.errors import UserError
 from lll.labels.events import Giver
-from lll.learn.loop import Watch
+from lll.learn.progress import Watch
 from lll.learn.sides import sides_of
 from lll.runs.again import as_recorded, events_of_run, numbers_in
 from lll.runs.assess import EVALUATION, check_finished

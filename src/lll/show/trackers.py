@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from lll.errors import UserError, lookup
 
 if TYPE_CHECKING:
-    from lll.learn.loop import Watch
     from lll.learn.prepare import Prepared
+    from lll.learn.progress import Watch
     from lll.runs import Run
 
 PROJECT = "lll"  # where a tracker keeps runs by project or experiment
