@@ -1,6 +1,7 @@
-"""What the Dockerfile copies is there, and is not left out of what a build is sent."""
+"""What the Dockerfile copies is there and is sent to a build; it installs what pyproject.toml asks."""
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -15,3 +16,13 @@ def test_all_that_is_copied_is_sent():
     assert len(copied) > 5
     assert sorted(copied) == sorted(sent)
     assert [name for name in copied if not (ROOT / name).exists()] == []
+
+
+def test_it_installs_what_the_package_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "Dockerfile").read_text()
+    named = re.findall(r'"(torch[<>=][^"]*)"', text)
+    assert len(named) == 1 and named[0] in project["dependencies"]
+    pythons = re.findall(r"^FROM python:([\d.]+)-", text, re.M)
+    assert len(set(pythons)) == 1
+    assert project["requires-python"] == f">={pythons[0]}"

@@ -3,7 +3,9 @@
 import re
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -42,6 +44,24 @@ def test_every_command_and_flag_exists(page):
         assert command in COMMANDS or name in GROUPS[group][1]
         for flag in re.findall(r" (--[a-z-]+)", words):
             assert flag in help_of(command), f"lll {command} {flag}"
+
+
+TEXTS = [*PAGES, *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md"))]
+
+
+@pytest.mark.parametrize(
+    "page", [*TEXTS, DOCS.parent / "benchmarks" / "README.md"], ids=lambda page: page.name
+)
+def test_every_name_of_the_library_and_every_path_exists(page):
+    text = page.read_text("utf-8")
+    for name in re.findall(r"\blll(?:\.\w+)+", text):
+        assert resolve_name(name) is not None
+    for name, path in re.findall(r"`([A-Z]+)`[^`]* of `src/([\w./]+)\.py`", text):
+        module = path.removesuffix("/__init__").replace("/", ".")
+        assert hasattr(import_module(module), name), f"{name} of {path}"
+    paths = re.findall(r"`((?:src|tests|benchmarks|docs|examples)/[\w./-]+)`", text)
+    mine = [path for path in paths if "my_" in path]  # of the reader
+    assert [path for path in paths if path not in mine and not (DOCS.parent / path).exists()] == []
 
 
 def test_every_page_is_in_the_index():
