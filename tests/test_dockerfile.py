@@ -1,4 +1,4 @@
-"""What the Dockerfile copies is there and is sent to a build; it installs what pyproject.toml asks."""
+"""The Dockerfile copies what is there and is sent; it installs what pyproject.toml asks for."""
 
 import re
 import tomllib
