@@ -8,7 +8,7 @@ from benchmarks.accuracy import worlds
 
 RESULTS = Path(worlds.__file__).parent / "results"
 KEPT = sorted(RESULTS.glob("unknown-*")) + sorted(RESULTS.glob("discover-*"))
-KEPT += sorted(RESULTS.glob("number-*"))
+KEPT += sorted(RESULTS.glob("number-*")) + sorted(RESULTS.glob("queries-*"))
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)

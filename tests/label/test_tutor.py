@@ -8,6 +8,7 @@ import torch
 from tests.label.inside import inside
 from tests.label.serving import link_images
 
+from lll.label.model import Choice
 from lll.label.tutor import Lesson, Tutor
 from lll.methods.features.space import fit_space
 
@@ -101,6 +102,31 @@ def test_a_pause_that_ends_leaves_what_was_there(session, space):
     tutor.ponder(lesson(space, 9), never)
     assert session.guess is not before
     assert tutor.judged == lesson(space, 9).key
+
+
+@pytest.mark.parametrize("learner", ["logistic", "kernel", "propagate"])
+def test_the_learner_of_the_last_judgement_follows_each_answer(session, space, learner):
+    tutor = Tutor(session, Choice(learner, 3.0, 0.1))
+    assert tutor.teach(lesson(space, 9))
+    assert (session.guess.learner, session.guess.labels) == (learner, 9)
+    tutor.ponder(lesson(space, 9), never)
+    assert tutor.choice.learner == session.guess.learner
+    assert tutor.choice.scale != 3.0, "labels held out say how sure it is"
+
+
+def test_a_judgement_that_an_answer_overtakes_is_kept_for_the_next_one(session, space):
+    """It is over, but its model is not shown: the answer's own comes first."""
+    asked = []
+    tutor = Tutor(session)
+    tutor.ponder(lesson(space, 9), lambda: bool(asked.append(0)))
+    fresh, count = Tutor(session), iter(range(len(asked)))
+    fresh.teach(lesson(space, 9))
+    before = session.guess
+    # The last time that it asks is after the learning curve.
+    fresh.ponder(lesson(space, 9), lambda: next(count) == len(asked) - 2)
+    assert session.guess is before
+    assert fresh.choice == tutor.choice
+    assert fresh.judged is None
 
 
 def test_the_learning_curve_comes_with_enough_labels(session, space):

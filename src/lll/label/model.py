@@ -15,6 +15,7 @@ from lll.errors import UserError
 from lll.methods import auto, kernel, logistic, propagate
 from lll.methods.features.fitted import Answer, Centres, best_scale, scores
 from lll.methods.features.problem import Problem
+from lll.methods.features.softmax import fit_softmax
 from lll.methods.features.space import Space
 from lll.metrics.curve import SHARES, Curve, learning_curve
 
@@ -51,15 +52,29 @@ class Taught:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What labels held out chose, with which an answer is learned from at once.
+
+    ``scale`` is one over the temperature; ``penalty``, over the labels per class, is for `logistic`
+    alone.
+    """
+
+    learner: str = "propagate"
+    scale: float = 1.0
+    penalty: float = 0.0
+
+
+@dataclass(frozen=True)
 class Judgement:
     """The better learner by labels held out, calibrated on them, and what they say of labels.
 
-    ``doubtful`` are the labelled rows that a model without them says are of another class, the
-    least likely label first, and at most one in ten: what the page asks about is hard, and the
-    model is no judge of all of it.
+    ``choice`` is how to fit it to other labels. ``doubtful`` are the labelled rows that a model
+    without them says are of another class, the least likely label first, and at most one in ten:
+    what the page asks about is hard, and the model is no judge of all of it.
     """
 
     taught: Taught
+    choice: Choice
     doubtful: NDArray[np.intp]
 
 
@@ -75,16 +90,26 @@ def pose(space: Space, targets: Int[np.ndarray, " n"], seed: int) -> Problem:
     return Problem(space, rows, labels, present, seed)
 
 
-def teach(problem: Problem, learner: str, scale: float) -> Taught:
-    """The classifier that all labels teach, in about a second.
-
-    ``scale`` is that of `propagate`, which has none of its own without labels held out.
-    """
-    if learner == "propagate":
+def teach(problem: Problem, choice: Choice) -> Taught:
+    """The classifier that all labels teach, in a second at most: nothing is held out."""
+    weights, centres = torch.zeros(problem.space.points.shape[1] + 1, len(problem.present)), None
+    if choice.learner == "propagate":
         weights, _ = propagate.taught(problem)
-        return Taught(learner, weights, problem.present, scale)
-    answer = kernel.answer(problem) if learner == "kernel" else logistic.answer(problem)
-    return _calibrated(learner, problem, answer)
+    elif choice.learner == "logistic":
+        weights = logistic.taught(problem, choice.penalty)
+    else:
+        centres = kernel.taught(problem)
+    return Taught(choice.learner, weights, problem.present, choice.scale, centres)
+
+
+def warm_up() -> None:
+    """Load what the first fit would else wait a second for."""
+    fit_softmax(torch.eye(2), torch.eye(2)[None], torch.ones(1), steps=1)
+
+
+def stand_in(problem: Problem) -> Taught:
+    """A classifier that needs no graph, calibrated."""
+    return _calibrated("logistic", problem, logistic.answer(problem))
 
 
 def judge(problem: Problem, stale: Stale) -> Judgement | None:
@@ -98,9 +123,15 @@ def judge(problem: Problem, stale: Stale) -> Judgement | None:
         if stale():
             return None
     truth = torch.cat([problem.labels[:0], *(problem.labels[fold] for fold in problem.folds())])
-    taken = auto.taken(problem, Answer(weights, torch.cat(held), truth, prior))
-    learner = str(taken.notes["taken"])
-    return Judgement(_calibrated(learner, problem, taken), _doubtful(problem, taken).numpy())
+    for rival in auto.RIVALS if auto.compares(problem) else ():
+        problem.answered(rival)  # which `auto` then asks for
+        if stale():
+            return None
+    answer = auto.taken(problem, Answer(weights, torch.cat(held), truth, prior))
+    taught = _calibrated(str(answer.notes["taken"]), problem, answer)
+    penalty = answer.notes.get("penalty", 0.0) * float(problem.counts.mean())
+    choice = Choice(taught.learner, taught.scale, penalty)
+    return Judgement(taught, choice, _doubtful(problem, answer).numpy())
 
 
 def _calibrated(learner: str, problem: Problem, answer: Answer) -> Taught:
@@ -116,8 +147,8 @@ def _doubtful(problem: Problem, answer: Answer) -> Tensor:
     return held[doubted[of_label[doubted].argsort()]][: len(problem.rows) // DOUBTED]
 
 
-def curve_of(problem: Problem, learner: str, stale: Stale) -> Curve | None:
-    """The learning curve of ``learner`` on labels held out; None below `FEW`, or once ``stale``."""
+def curve_of(problem: Problem, choice: Choice, stale: Stale) -> Curve | None:
+    """The learning curve of ``choice`` on labels held out; None below `FEW`, or once ``stale``."""
     if len(problem.rows) < FEW:
         return None
     right = []
@@ -127,14 +158,14 @@ def curve_of(problem: Problem, learner: str, stale: Stale) -> Curve | None:
         )
         told = []
         for share in SHARES:
-            told.append(_right(problem, held, order[int(share * len(order)) :], learner))
+            told.append(_right(problem, held, order[int(share * len(order)) :], choice))
             if stale():
                 return None
         right.append(torch.stack(told))
     return learning_curve(torch.cat(right, dim=1).numpy(), problem.seed)
 
 
-def _right(problem: Problem, held: Tensor, left_out: Tensor, learner: str) -> Tensor:
+def _right(problem: Problem, held: Tensor, left_out: Tensor, choice: Choice) -> Tensor:
     """Of the ``held`` labels those that a model gets right without them and the ``left_out``.
 
     ``left_out`` counts the labels that are not held; a class of which none is left is not known.
@@ -145,6 +176,6 @@ def _right(problem: Problem, held: Tensor, left_out: Tensor, learner: str) -> Te
     targets[problem.rows[~gone].numpy()] = problem.present[problem.labels[~gone]].numpy()
     if len(np.unique(targets[targets >= 0])) < 2:
         return torch.zeros(int(held.sum()), dtype=torch.bool)
-    taught = teach(pose(problem.space, targets, problem.seed), learner, 1.0)
+    taught = teach(pose(problem.space, targets, problem.seed), choice)
     said = taught.logits(problem.space.points[problem.rows[held]]).argmax(dim=1)
     return taught.present[said] == problem.present[problem.labels[held]]

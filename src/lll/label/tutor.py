@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lll.label.guess import Guess
-from lll.label.model import Stale, Taught, curve_of, judge, pose, teach
+from lll.label.model import Choice, Stale, Taught, curve_of, judge, pose, stand_in, teach
 from lll.label.session import NONE, Session
 from lll.methods.features.problem import Problem
 from lll.methods.features.space import Space
@@ -59,8 +59,7 @@ class Tutor:
     """Teaches the model of a session; one thread calls it."""
 
     session: Session
-    learner: str = "propagate"  # the better one, by the last judgement
-    scale: float = 1.0  # of `propagate`, likewise
+    choice: Choice = field(default_factory=Choice)  # of the last judgement
     seconds: float = 0.0  # that its last fit took
     fits: int = 0
     drawn_at: int = 0  # labels of the last learning curve
@@ -84,7 +83,7 @@ class Tutor:
         elif not self.behind:
             self._better(lesson, problem)
         elif not lesson.woven or self._ignorant(lesson):
-            self._publish(lesson, teach(problem, "logistic", 1.0))
+            self._publish(lesson, stand_in(problem))
         return True
 
     def ponder(self, lesson: Lesson, stale: Stale) -> None:
@@ -98,12 +97,13 @@ class Tutor:
         found = None if stale() else judge(problem, stale)
         if found is None:
             return
-        self.learner = found.taught.learner
-        self.scale = found.taught.scale if self.learner == "propagate" else self.scale
-        self._publish(lesson, found.taught)
+        self.choice = found.choice
         self.session.doubtful = lesson.at[found.doubtful].tolist()
+        if stale():
+            return
+        self._publish(lesson, found.taught)
         if lesson.labels >= MORE * self.drawn_at:
-            curve = curve_of(problem, self.learner, stale)
+            curve = curve_of(problem, self.choice, stale)
             if stale():
                 return
             self.session.curve, self.drawn_at = curve, lesson.labels
@@ -112,7 +112,7 @@ class Tutor:
 
     def _better(self, lesson: Lesson, problem: Problem) -> None:
         before = time.perf_counter()
-        self._publish(lesson, teach(problem, self.learner, self.scale))
+        self._publish(lesson, teach(problem, self.choice))
         self.seconds = time.perf_counter() - before
 
     def _ignorant(self, lesson: Lesson) -> bool:

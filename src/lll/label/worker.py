@@ -234,8 +234,10 @@ class Worker:
             if layout is None or self._stop.is_set():
                 continue
             if tutor is None:
-                from lll.label.tutor import Tutor  # torch again
+                from lll.label.model import warm_up  # torch again
+                from lll.label.tutor import Tutor
 
+                warm_up()
                 tutor = Tutor(self._session)
             self._catch_up(tutor, layout, woken)
 

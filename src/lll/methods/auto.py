@@ -16,6 +16,7 @@ from lll.methods.features.fitted import Answer, method_of
 from lll.methods.features.problem import Problem
 from lll.words import percent
 
+RIVALS = (logistic.answer, kernel.answer)  # what `propagate` is compared with
 MANY = 200  # labels of every class from which on a tie goes to `kernel`
 
 
@@ -26,14 +27,16 @@ def answer(problem: Problem) -> Answer:
 
 def taken(problem: Problem, spread: Answer) -> Answer:
     """``spread``, the answer of `propagate`, or that of another learner, if it is better."""
-    if problem.counts.min() < 2:
+    if not compares(problem):
         return _taken(spread, "propagate", "a class has one label, too few to compare", {})
-    learners = {
-        "logistic": problem.answered(logistic.answer),
-        "propagate": spread,
-        "kernel": problem.answered(kernel.answer),
-    }
+    linear, curved = map(problem.answered, RIVALS)
+    learners = {"logistic": linear, "propagate": spread, "kernel": curved}
     return best(learners, int(problem.counts.min()))
+
+
+def compares(problem: Problem) -> bool:
+    """Whether every class has a label to hold out, and another one to learn from."""
+    return int(problem.counts.min()) > 1
 
 
 def best(learners: Mapping[str, Answer], least: int) -> Answer:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 
 from lll.methods.features.fitted import Answer, Centres, best_scale, method_of
-from lll.methods.features.kernel import fit_kernel, likeness, some_rows
+from lll.methods.features.kernel import fit_kernel, some_rows, spoken
 from lll.methods.features.prior import prior_among
 from lll.methods.features.problem import Problem
 
@@ -23,19 +23,20 @@ def answer(problem: Problem) -> Answer:
     points, classes = problem.space.points, len(problem.present)
     held, truth = [torch.zeros(0, classes)], [problem.labels[:0]]
     for fold in problem.folds():
-        centres = _solve(problem.without(fold))
-        held.append(likeness(points[problem.rows[fold]], centres.points) @ centres.weights)
+        centres = taught(problem.without(fold))
+        held.append(spoken(points[problem.rows[fold]], centres.points, centres.weights))
         truth.append(problem.labels[fold])
-    found, scores, labels = _solve(problem), torch.cat(held), torch.cat(truth)
+    found, scores, labels = taught(problem), torch.cat(held), torch.cat(truth)
     free = problem.unlabelled
     free = free[torch.linspace(0, max(len(free) - 1, 0), min(SEEN, len(free))).long()]
-    logits = best_scale(scores, labels) * likeness(points[free], found.points) @ found.weights
+    logits = best_scale(scores, labels) * spoken(points[free], found.points, found.weights)
     prior = prior_among(torch.softmax(logits, dim=1), problem.counts)
     flat = torch.zeros(points.shape[1] + 1, classes)
     return Answer(flat, scores, labels, prior, centres=found)
 
 
-def _solve(problem: Problem) -> Centres:
+def taught(problem: Problem) -> Centres:
+    """The labelled rows, some of many, and the weights that all of them taught."""
     at = some_rows(problem.labels, problem.seed)
     points = problem.space.points[problem.rows[at]]
     return Centres(points, fit_kernel(points, problem.labels[at], len(problem.present)))

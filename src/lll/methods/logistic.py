@@ -31,11 +31,16 @@ def answer(problem: Problem) -> Answer:
         dim=1,
     )
     taken = choose(logits, truth)
-    weights = _solve(problem, PENALTIES[taken : taken + 1])[0]
+    weights = taught(problem, PENALTIES[taken])
     notes = {"penalty": PENALTIES[taken] / float(problem.counts.mean())}
     free = with_ones(problem.space.points[problem.unlabelled])
     prior = prior_among(torch.softmax(free @ weights, dim=1), problem.counts)
     return Answer(weights, logits[taken], truth, prior, notes)
+
+
+def taught(problem: Problem, penalty: float = PENALTIES[USUAL]) -> Float[Tensor, "k1 c"]:
+    """Weights that all labels taught, with a ``penalty`` over the labels per class."""
+    return _solve(problem, (penalty,))[0]
 
 
 def choose(logits: Float[Tensor, "p t c"], truth: Tensor) -> int:

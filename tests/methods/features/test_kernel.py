@@ -1,13 +1,22 @@
 """Kernel ridge regression beside scikit-learn, and its part beside its formula."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.kernel_ridge import KernelRidge
 from tests.methods.mixtures import fitted, hide, mixture
 from torch.nn.functional import normalize, one_hot
 
 from lll.methods import METHODS
-from lll.methods.features.kernel import RIDGE, Kernel, fit_kernel, likeness, some_rows
+from lll.methods.features.kernel import (
+    BLOCK,
+    RIDGE,
+    Kernel,
+    fit_kernel,
+    likeness,
+    some_rows,
+    spoken,
+)
 
 
 def points_and_labels(counts, seed=0):
@@ -19,6 +28,16 @@ def test_likeness_is_that_of_gaussians():
     points, _ = points_and_labels([9, 9])
     slow = np.exp(-np.square(points[:, None].numpy() - points[:5].numpy()).sum(axis=2))
     torch.testing.assert_close(likeness(points, points[:5]), torch.from_numpy(slow))
+
+
+@pytest.mark.parametrize("n", [0, 1, BLOCK, 2 * BLOCK + 1])
+def test_in_blocks_the_centres_say_the_same(n):
+    points, _ = points_and_labels([n // 2, n - n // 2])
+    centres, _ = points_and_labels([5, 6], seed=1)
+    weights = torch.randn(11, 3, generator=torch.Generator().manual_seed(0))
+    found = spoken(points, centres, weights)
+    assert found.shape == (n, 3)
+    torch.testing.assert_close(found, likeness(points, centres) @ weights)
 
 
 def test_it_is_the_ridge_regression_of_scikit_learn_with_balanced_rows():

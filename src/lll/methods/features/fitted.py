@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lll.methods.features.kernel import Kernel, likeness
+from lll.methods.features.kernel import Kernel, spoken
 from lll.methods.features.problem import Problem, pose
 from lll.methods.features.softmax import with_ones
 from lll.methods.features.space import Transform
@@ -56,7 +56,7 @@ def scores(
     linear = with_ones(points) @ weights
     if centres is None:
         return linear
-    return linear + likeness(points, centres.points) @ centres.weights
+    return linear + spoken(points, centres.points, centres.weights)
 
 
 class Calibration(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 RIDGE = 0.3  # towards no answer, for a class of the average number of labels
 MOST = 4000  # centres at most: time to fit grows with their cube
+BLOCK = 1024  # points whose likeness to all centres is held at a time
 
 
 class Kernel(nn.Module):
@@ -29,7 +30,7 @@ class Kernel(nn.Module):
 
     def forward(self, points: Float[Tensor, "n k"]) -> Float[Tensor, "n c"]:
         """Scores, to be added to those of a linear classifier."""
-        return likeness(points, self.centres) @ self.weights
+        return spoken(points, self.centres, self.weights)
 
     def grow(self, classes: int) -> None:
         """Have ``classes`` classes; no centre speaks for the new ones yet."""
@@ -48,6 +49,17 @@ class Kernel(nn.Module):
 def likeness(points: Float[Tensor, "n k"], centres: Float[Tensor, "m k"]) -> Float[Tensor, "n m"]:
     """exp(-|x - y|²) of points x and y of length 1: a Gaussian kernel."""
     return (2 * (points @ centres.T - 1)).exp()
+
+
+def spoken(
+    points: Float[Tensor, "n k"], centres: Float[Tensor, "m k"], weights: Float[Tensor, "m c"]
+) -> Float[Tensor, "n c"]:
+    """What the ``centres`` say of ``points``: their ``weights`` by likeness.
+
+    A few points at a time: [n, m] of many of both would be gigabytes, and slower.
+    """
+    parts = [likeness(some, centres) @ weights for some in torch.split(points, BLOCK)]
+    return torch.cat(parts)
 
 
 def fit_kernel(

@@ -59,9 +59,11 @@ def _half_curvatures(
     points: Float[Tensor, "n k"], weights: Float[Tensor, "b n"], penalties: Float[Tensor, " b"]
 ) -> Float[Tensor, "b k k"]:
     """A [b, k, k] with A Aᵀ the inverse of the largest curvature, half the scatter + penalty."""
-    found = []
+    found, last = [], None
     for each, penalty in zip(weights, penalties, strict=True):
-        # In float64: float32 gives up where rows are much alike.
-        values, vectors = torch.linalg.eigh((points.T @ (points * each[:, None])).double())
+        if last is None or not torch.equal(each, last):  # penalties to compare have the same rows
+            # In float64: float32 gives up where rows are much alike.
+            values, vectors = torch.linalg.eigh((points.T @ (points * each[:, None])).double())
+        last = each
         found.append((vectors / (values.clamp(min=0) / 2 + penalty).sqrt()).to(points))
     return torch.stack(found)
