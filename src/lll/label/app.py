@@ -40,6 +40,7 @@ STATIC = {
             "tiles",
             "grid",
             "map",
+            "dots",
             "classes",
             "progress",
             "dom",

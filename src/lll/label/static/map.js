@@ -1,5 +1,6 @@
 // All images as points; a lasso, or a box moved by keys, fills the Grid.
 
+import { dots, framed, sheet } from "./dots.js";
 import { byId, colour, count, h, letter, say } from "./dom.js";
 import { choose } from "./grid.js";
 import { keyName } from "./keys.js";
@@ -7,17 +8,21 @@ import { classAt, classes, get, picture, rows, server } from "./server.js";
 
 const EDGE = 16;
 const STEP = 0.02;
+const GREY = "#767676"; // without a guess
 
 let root;
 let canvas;
 let peek;
 let places = null;
+let spots = new Float32Array(0); // of each image x and y on the canvas, NaN without a place
 let data = null;
 let version = -1;
 let drawnMap = -1; // which of the maps that is
 let waits = false;
 let path = []; // of the lasso, in pixels
-const ground = document.createElement("canvas"); // what lies under them
+let drawn = 0; // the area that was drawn last
+let ground = null; // the points as pixels, under letters, lasso and box
+let middles = new Map(); // of each class the sums of x and y of its images, and their number
 let box = null; // moved by keys: x, y, width, height in shares of the map
 
 export const title = "Map";
@@ -41,7 +46,7 @@ export async function open(main) {
   canvas.addEventListener("pointerdown", begin);
   canvas.addEventListener("pointermove", moved);
   canvas.addEventListener("pointerup", end);
-  new ResizeObserver(() => draw()).observe(canvas);
+  new ResizeObserver(() => canvas.clientWidth * canvas.clientHeight !== drawn && draw()).observe(canvas);
   box = null;
   version = -1;
   await load();
@@ -74,78 +79,86 @@ async function load() {
   update(); // what came meanwhile
 }
 
-const placed = (i) => places[2 * i] >= 0;
-const at = (i) => [EDGE + places[2 * i] * (canvas.clientWidth - 2 * EDGE), EDGE + places[2 * i + 1] * (canvas.clientHeight - 2 * EDGE)];
+// Asking the canvas for its size takes as long as drawing a point: once for all of them.
+function lay() {
+  const wide = canvas.clientWidth - 2 * EDGE;
+  const high = canvas.clientHeight - 2 * EDGE;
+  if (spots.length !== places.length) spots = new Float32Array(places.length);
+  for (let i = 0; i < places.length; i += 2) {
+    spots[i] = EDGE + places[i] * wide;
+    spots[i + 1] = EDGE + places[i + 1] * high;
+  }
+}
 
-// All but the lasso and the box, which change with each key and move: points take long to draw.
+const placed = (i) => spots[2 * i] >= 0;
+
+// All that does not change with each key and move.
 function draw() {
   if (!canvas?.isConnected || !places || !data) return;
+  if (places.length) legend(); // which takes room from the map
+  if (!canvas.clientWidth || !canvas.clientHeight) return;
   const scale = devicePixelRatio || 1;
-  canvas.width = ground.width = canvas.clientWidth * scale;
-  canvas.height = ground.height = canvas.clientHeight * scale;
-  const pen = ground.getContext("2d");
-  pen.scale(scale, scale);
-  pen.fillStyle = getComputedStyle(canvas).color;
-  pen.font = "15px system-ui, sans-serif";
-  if (places.length) {
-    points(pen);
-    letters(pen);
-    legend();
-  } else pen.fillText("The map appears when the first images are encoded.", EDGE, 40);
+  drawn = canvas.clientWidth * canvas.clientHeight;
+  canvas.width = canvas.clientWidth * scale;
+  canvas.height = canvas.clientHeight * scale;
+  lay();
+  ground = places.length ? points(scale) : null;
+  middles = centres();
   mark();
 }
 
-// The lasso and the box, over what is drawn.
 function mark() {
   const pen = canvas.getContext("2d");
   pen.resetTransform();
-  pen.clearRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(ground, 0, 0);
+  if (ground) pen.putImageData(ground, 0, 0);
   pen.scale(devicePixelRatio || 1, devicePixelRatio || 1);
+  if (ground) letters(pen);
+  else {
+    pen.fillStyle = getComputedStyle(canvas).color;
+    pen.font = "15px system-ui, sans-serif";
+    pen.fillText("The map appears when the first images are encoded.", EDGE, 40);
+  }
   overlay(pen);
 }
 
-function points(pen) {
+function points(scale) {
   const size = places.length > 20_000 ? 3 : places.length > 4000 ? 4 : 7;
-  const byClass = new Map();
+  const guessed = new Map();
+  const labelled = new Map();
   for (let i = 0; i < data.labels.length; i += 1) {
     if (!placed(i)) continue;
-    const labelled = data.labels[i] >= 0;
-    const key = `${labelled ? data.labels[i] : data.guesses[i]}/${labelled}`;
-    if (!byClass.has(key)) byClass.set(key, []);
-    byClass.get(key).push(i);
+    const own = data.labels[i] >= 0;
+    const id = own ? data.labels[i] : data.guesses[i];
+    const groups = own ? labelled : guessed;
+    if (!groups.has(id)) groups.set(id, []);
+    groups.get(id).push(i);
   }
-  // Labelled ones last, on top.
-  for (const [key, images] of [...byClass].sort(([a], [b]) => a.endsWith("true") - b.endsWith("true"))) {
-    const [id, labelled] = key.split("/");
-    const solid = labelled === "true";
-    pen.globalAlpha = solid ? 1 : 0.45;
-    pen.fillStyle = id === "-1" ? "#767676" : colour(classAt(Number(id)));
-    const side = solid ? size + 4 : size;
-    for (const i of images) {
-      const [x, y] = at(i);
-      pen.fillRect(x - side / 2, y - side / 2, side, side);
-    }
-    pen.globalAlpha = 1;
-    if (!solid) continue;
-    pen.strokeStyle = "#fff";
-    for (const i of images) {
-      const [x, y] = at(i);
-      pen.strokeRect(x - side / 2, y - side / 2, side, side);
-    }
+  const image = sheet(canvas.width, canvas.height, ground);
+  const each = (groups, paint, side) => {
+    for (const [id, images] of groups) paint(image, spots, scale, images, Math.round(side * scale), id < 0 ? GREY : colour(classAt(id)));
+  };
+  each(guessed, dots, size);
+  each(labelled, framed, size + 3); // on top
+  return image;
+}
+
+// The middle of the images of each class.
+function centres() {
+  const found = new Map();
+  for (let i = 0; i < data.labels.length; i += 1) {
+    const id = data.labels[i] >= 0 ? data.labels[i] : data.guesses[i];
+    if (id < 0 || !placed(i)) continue;
+    if (!found.has(id)) found.set(id, [0, 0, 0]);
+    const one = found.get(id);
+    one[0] += spots[2 * i];
+    one[1] += spots[2 * i + 1];
+    one[2] += 1;
   }
+  return found;
 }
 
 // The letter of each class at the middle of its images, for those who cannot tell the colours.
 function letters(pen) {
-  const middles = new Map();
-  for (let i = 0; i < data.labels.length; i += 1) {
-    const id = data.labels[i] >= 0 ? data.labels[i] : data.guesses[i];
-    if (id < 0 || !placed(i)) continue;
-    const [x, y] = at(i);
-    const one = middles.get(id) ?? [0, 0, 0];
-    middles.set(id, [one[0] + x, one[1] + y, one[2] + 1]);
-  }
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   pen.font = "bold 15px system-ui, sans-serif";
@@ -198,13 +211,11 @@ const corners = () => [
 
 function inside(polygon) {
   const found = [];
-  const wide = canvas.clientWidth - 2 * EDGE;
-  const high = canvas.clientHeight - 2 * EDGE;
   const [left, right] = [Math.min(...polygon.map((p) => p[0])), Math.max(...polygon.map((p) => p[0]))];
   for (let i = 0; i < data.labels.length; i += 1) {
-    const x = EDGE + places[2 * i] * wide;
+    const x = spots[2 * i];
     if (!(x >= left && x <= right)) continue; // or without a place
-    const y = EDGE + places[2 * i + 1] * high;
+    const y = spots[2 * i + 1];
     let odd = false;
     for (let a = 0, b = polygon.length - 1; a < polygon.length; b = a, a += 1) {
       const [xa, ya] = polygon[a];
@@ -251,8 +262,7 @@ function show(x, y) {
   let best = -1;
   let near = 144;
   for (let i = 0; i < data.labels.length; i += 1) {
-    const [px, py] = at(i);
-    const far = (px - x) ** 2 + (py - y) ** 2;
+    const far = (spots[2 * i] - x) ** 2 + (spots[2 * i + 1] - y) ** 2;
     if (far < near) [best, near] = [i, far];
   }
   peek.hidden = best < 0;
