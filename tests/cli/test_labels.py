@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import ExitStack
 from urllib.parse import unquote
 
 import pyarrow.parquet
@@ -85,11 +86,15 @@ def test_classes_are_merged_renamed_proposals_named_and_all_of_it_undone(folder,
         store.append([Event("propose", ("in/3.png", "4.png"), name="new-1")])
         store.append([Event("propose", ("4.png",), name="new-2")])
     assert "proposals: new-1 2 images, new-2 1 image" in labels("history", folder)
-    assert "2 new labels" in labels("name", folder, "new-1", "fish")
+    out = labels("name", folder, "new-1", "fish")
+    assert "2 new labels" in out and f"lll train {folder}" in out
+    assert " new-1 is 'fish'" in labels("history", folder)
     assert state(folder)["4.png"] == "fish"
     labels("undo", folder)
     labels("reject", folder, "new-2")
     assert "4.png" not in state(folder)
+    told = labels("history", folder)
+    assert " new-1 is 'fish'" in told and "(undone)" in told and "reject new-2" in told
     events = [json.loads(line) for line in labels("history", folder, "--json").splitlines()]
     assert [e["op"] for e in events][-2:] == ["undo", "reject"]
     merged = next(e for e in events if e["op"] == "merge")
@@ -98,6 +103,13 @@ def test_classes_are_merged_renamed_proposals_named_and_all_of_it_undone(folder,
     assert state(folder)["=1.png"] == "gull"
     labels("redo", folder)
     assert set(state(folder).values()) == {"bird"}
+
+
+def test_labels_of_class_folders_are_told_apart(folder, tmp_path):
+    labels("import", folder, table(tmp_path, "path,label\n0.png,in\n"))
+    assert "1 label, beside those of 1 class folder; 1 class: in 1" in labels("history", folder)
+    out = labels("export", folder, "--out", tmp_path / "a.csv")
+    assert out == f"{tmp_path / 'a.csv'}: 1 label, beside those of 1 class folder\n"
 
 
 @pytest.mark.parametrize(
@@ -138,3 +150,49 @@ def test_what_is_not_there_is_one_line(folder, tmp_path):
         ended = in_process("labels", *words)
         assert ended.code == 2, words
         one_line(ended.err, said)
+
+
+def newer(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + b"\0\0\0\2" + whole[64:])
+
+
+def damaged(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000] + b"\xff" * 3000 + whole[5000:])
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"), [(newer, "newer lll"), (damaged, "damaged"), (None, "writes its labels now")]
+)
+def test_a_store_that_cannot_be_used_is_one_line_of_every_command(folder, tmp_path, harm, words):
+    given = table(tmp_path, GIVEN)
+    labels("import", folder, given)
+    path = store_path(folder)
+    writing = [
+        ("labels", "import", folder, given),
+        ("labels", "merge", folder, "gull", "heron"),
+        ("labels", "rename", folder, "gull", "bird"),
+        ("labels", "name", folder, "new-1", "bird"),
+        ("labels", "reject", folder, "new-1"),
+        ("labels", "undo", folder),
+        ("labels", "redo", folder),
+    ]
+    reading = [
+        ("labels", "history", folder),
+        ("labels", "export", folder, "--out", tmp_path / "a.csv"),
+        ("train", folder, "--method", "novel", "--out", tmp_path / "run"),
+        ("discover", folder),
+    ]
+    with ExitStack() as held:
+        if harm:
+            harm(path)
+        else:
+            held.enter_context(open_store(folder, write=True))
+        before = path.read_bytes()
+        for command in writing + (reading if harm else []):
+            ended = in_process(*command)
+            assert ended.code == 2, command
+            one_line(ended.err, words)
+        assert path.read_bytes() == before
+    assert not (tmp_path / "run").exists() and not (tmp_path / "a.csv").exists()

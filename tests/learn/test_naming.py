@@ -11,9 +11,10 @@ from tests.tiny import first_batch, tiny_config, tiny_data
 
 from lll import RunStopped, Watch, resume, train
 from lll.learn.feeding import channels_first
-from lll.learn.loop import Progress, learn
-from lll.learn.naming import name_outputs, order_of
+from lll.learn.loop import learn
+from lll.learn.naming import name_outputs, order_of, say_if_all_named
 from lll.learn.prepare import prepare
+from lll.learn.progress import Progress
 from lll.runs.predict import load_learner
 from lll.runs.train import begin
 
@@ -100,6 +101,15 @@ def test_a_named_class_begins_with_its_group_wherever_that_was():
     assert min(before) < 0.1  # chance alone puts the group into the output of its class
     assert all(b >= a for a, b in zip(before, after, strict=True))
     assert min(after) > 0.9
+
+
+def test_no_output_left_for_other_classes_is_said(caplog):
+    for classes, method, said in (("all", "novel", 1), ("2:4", "novel", 0), ("all", "gradual", 0)):
+        caplog.clear()
+        config = tiny_config(method=method, classes=classes, labels=0.5)
+        say_if_all_named(prepare(config, tiny_data()))
+        assert len(caplog.messages) == said
+        assert all("all 4 classes have labels" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize("at", [0, 1])

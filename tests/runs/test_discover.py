@@ -10,7 +10,9 @@ from PIL import Image
 from tests.photos import write_photos
 from tests.processes import in_process, one_line
 
+from lll.cli.discover import in_words
 from lll.labels.store import Event, open_store, store_path
+from lll.methods.novel.number import Number
 
 HIDDEN = "star"
 
@@ -132,3 +134,13 @@ def test_one_known_class_is_said(photos, tmp_path):
     assert ended.code == 0, ended.err
     assert ended.err.startswith("note: only one class has labels, 'ball'")
     assert ended.err.count("\n") == 1
+
+
+def test_the_range_says_what_it_supposes():
+    said = in_words(Number(2, 1, 6, 0.45, (0.4, 0.45, 0.5), 59.2))
+    assert "about 45% of them are of known classes" in said
+    assert "2 new classes if new classes are about as large as known ones (59 images each)" in said
+    assert "1, if they are three times as large, to 6, if a third as large" in said
+    assert "labels for a random draw" in said
+    assert "images alone do not tell" in said and "--new-classes N" in said
+    assert "no sign of new classes" in in_words(Number(0, 0, 1, 0.97, (0.97,), 59.2))

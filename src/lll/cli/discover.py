@@ -96,10 +96,11 @@ def _summary(found: Discovery) -> str:
     new = count(len(found.proposals), "new class", "new classes")
     if found.number is None:
         return f"{images}: {new}, as many as you asked for."
-    return f"{images}: {_said(found.number)}"
+    return f"{images}: {in_words(found.number)}"
 
 
-def _said(number: Number) -> str:
+def in_words(number: Number) -> str:
+    """What the estimate says, and what it supposes."""
     share = percent(number.known_share, 0)
     known = f"about {share} of them are of known classes"
     if not number.new:
@@ -109,7 +110,8 @@ def _said(number: Number) -> str:
         f"{known}; the rest would be {new} if new classes are about as large as known ones"
         f" ({count(round(number.size), 'image')} each). It may be {number.low}, if they are three"
         f" times as large, to {number.high}, if a third as large: images alone do not tell."
-        " If you know better, say --new-classes N."
+        " All this takes the labels for a random draw from the known classes. If you know better,"
+        " say --new-classes N."
     )
 
 

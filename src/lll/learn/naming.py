@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,6 +39,18 @@ def name_outputs(prepared: Prepared, learner: Learner, epoch: int) -> None:
     answers = torch.cat(logits).softmax(dim=1).cpu().numpy()
     order = order_of(answers, known.targets[at], np.unique(before.targets))
     learner.exchange(prepared.ranks.from_first(order.tolist()))
+
+
+def say_if_all_named(prepared: Prepared) -> None:
+    """Warn where outputs would gather images of classes without labels, and there is none."""
+    names = prepared.facts.class_names
+    if prepared.config.how.gathers and len(np.unique(prepared.labels.at(0).targets)) == len(names):
+        logging.getLogger("lll").warning(
+            "method %r: all %d classes have labels from the first epoch, so images of other classes"
+            " have no output to gather in: `lll discover` groups these",
+            prepared.config.method,
+            len(names),
+        )
 
 
 def order_of(

@@ -27,6 +27,7 @@ from lll.learn.front import check_front, front_of
 from lll.learn.kept import Kept
 from lll.learn.learner import Learner, build_learner
 from lll.learn.loop import learn
+from lll.learn.naming import say_if_all_named
 from lll.learn.position import Position
 from lll.learn.prepare import Prepared, check_one_class, prepare
 from lll.learn.progress import Epoch, Progress, Watch
@@ -190,6 +191,8 @@ def carry_on(
     ``told`` as in `prepare`: what is known beyond it is recorded with the first epoch.
     """
     watch = watch if writer else Watch(should_stop=watch.should_stop)
+    if writer:
+        say_if_all_named(prepared)
     with _names_the_run(run):
         watch.on_plan(prepared, run)
         metrics = list(run.metrics)

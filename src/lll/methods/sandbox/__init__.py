@@ -1,6 +1,10 @@
 """``sandbox``: `gradual` with an extra encoder step between its two, named by ``rule``.
 
-Use it for research: no rule has beaten plain `gradual` so far.
+Use it for research. On frozen features (CIFAR-10, 25 labels per class, n = 5) two rules gave
+`gradual` 1 to 2 points: `reclassify_weighted` as it is, and `reclassify_per_class` with
+``rule_clip`` 1, which costs 4 without. `soft_lookup`, `meta_reclassify` and `meta_distance` gave
+nothing in any form tried, nor did the similarity `inverse_distance`. On features plain `logistic`
+is ahead of `gradual` by more than that.
 
 The rules are experimental. To add one: a pure function in a file of this folder, and a line
 in `RULES`.
