@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from benchmarks.accuracy.features import Material, material
+from benchmarks.accuracy.features import Material, material, near_space
 from benchmarks.accuracy.worlds import HALF, cell, deal, save, table
 
-from lll.methods.features.space import fit_space
 from lll.methods.novel.groups import group
 from lll.methods.novel.number import known_share_of
 from lll.metrics.discovery import discovery_accuracy
@@ -39,11 +38,11 @@ def measure(m: Material, setting: str, seed: tuple[int, int], most: int) -> dict
     """Shares of images that are right."""
     kind, labels = SETTINGS[setting]
     world = deal(m.truth, kind, KNOWN, NEW, labels, most, seed)
-    space = fit_space(m.features[world.rows], m.prepared.seen(world.rows))
+    space = near_space(m, world.rows)
     targets = torch.from_numpy(world.targets)
     share = known_share_of(space.points, targets >= 0, KNOWN, NEW, seed[1])
     found = group(space.points, targets, KNOWN, NEW, share, seed[1])
-    of, _ = found.placed(space.transform(m.scored))
+    of, _ = found.placed(space.of(m.scored[:, : m.last]).points)
     return vars(discovery_accuracy(of.numpy(), world.inside(m.answers), KNOWN))
 
 

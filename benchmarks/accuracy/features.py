@@ -30,6 +30,7 @@ from lll.learn.prepare import Prepared, prepare
 from lll.methods import auto, kernel, logistic, propagate
 from lll.methods.features.fitted import Answer, best_scale
 from lll.methods.features.problem import pose
+from lll.methods.features.space import Space, fit_space
 from lll.methods.method import Rows
 from lll.metrics.conformal import conformal_threshold, nonconformity, prediction_sets
 from lll.runs.train import data_of
@@ -57,11 +58,19 @@ class Material:
     scored: Tensor
     answers: np.ndarray
 
+    @property
+    def last(self) -> int:
+        """How many features, the first ones, are of the encoder's last layer."""
+        assert self.prepared.front is not None
+        return self.prepared.front.last
+
     def rows(self, at: np.ndarray, targets: np.ndarray, shared: dict[str, Any]) -> Rows:
         """The pool's rows ``at`` with ``targets``, as a method that fits is handed them."""
         seen = self.prepared.seen(at)
         classes = len(self.prepared.facts.class_names)
-        return Rows(self.features[at], seen, torch.from_numpy(targets), classes, 0, shared)
+        return Rows(
+            self.features[at], seen, torch.from_numpy(targets), classes, 0, self.last, shared
+        )
 
 
 def material(data: str, encoder: str, test: bool) -> Material:
@@ -73,6 +82,11 @@ def material(data: str, encoder: str, test: bool) -> Material:
     scored = prepared.test if test else prepared.validation
     train = prepared.train
     return Material(prepared, train.inputs, train.truth, scored.inputs, scored.truth)
+
+
+def near_space(m: Material, at: np.ndarray) -> Space:
+    """The space of the rows ``at`` of the pool by the encoder's last layer alone."""
+    return fit_space(m.features[at, : m.last], m.prepared.seen(at)[..., : m.last])
 
 
 def say_progress(done: int, total: int) -> None:
@@ -101,7 +115,7 @@ def scores_of(rows: Rows, m: Material, where: dict[str, Any]) -> Iterator[dict[s
     begun = time.perf_counter()
     problem = pose(rows)
     shared = time.perf_counter() - begun
-    points = problem.space.transform(m.scored)
+    points = problem.space.of(m.scored).points
     seen = np.isin(m.answers, problem.present.numpy())
     answers, seconds = {}, {}
     for name, answer in LEARNERS.items():

@@ -30,19 +30,22 @@ def grouped(
 
     ``part`` is the order and the draw; ``method`` is one of `GROUPING`.
     """
-    features, names = prepared.train.inputs, prepared.facts.class_names
-    assert isinstance(features, torch.Tensor)
+    features, names, front = prepared.train.inputs, prepared.facts.class_names, prepared.front
+    assert isinstance(features, torch.Tensor) and front is not None
     rng = np.random.default_rng(part)
     some = np.sort(rng.permutation(len(features))[:MOST])
-    space = fit_space(features[some], prepared.seen(some))
-    scored = space.transform(prepared.test.inputs)
+    space = fit_space(features[some, : front.last], prepared.seen(some)[..., : front.last])
+    scored = space.of(prepared.test.inputs[:, : front.last]).points
     for stage in range(stages):
         known = prepared.labels.at(stage)
         rows = np.union1d(some, known.labelled)
         classes, at = np.unique(known.targets, return_inverse=True)
         targets = np.full(len(features), -1)
         targets[known.labelled] = at
-        told, points = torch.from_numpy(targets[rows]), space.transform(features[rows])
+        told, points = (
+            torch.from_numpy(targets[rows]),
+            space.of(features[rows, : front.last]).points,
+        )
         new, count = len(names) - len(classes), len(classes)
         if method == "discover-auto":
             new = estimate_number(points, told >= 0, count, stage).new

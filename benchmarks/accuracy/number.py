@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.accuracy.features import Material, material
+from benchmarks.accuracy.features import Material, material, near_space
 from benchmarks.accuracy.worlds import HALF, cell, deal, save, table
 
-from lll.methods.features.space import fit_space
 from lll.methods.novel.number import estimate_number
 
 KNOWN = 5
@@ -41,7 +40,7 @@ def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     seed = (given.seed, draw)
                     world = deal(m.truth, kind, KNOWN, new, labels, given.rows, seed)
                     if space is None:
-                        space = fit_space(m.features[world.rows], m.prepared.seen(world.rows))
+                        space = near_space(m, world.rows)
                     labelled = torch.from_numpy(world.targets >= 0)
                     found = estimate_number(space.points, labelled, KNOWN, draw)
                     yield {"world": f"{shown}, {said}", "new": new, "draw": draw,

@@ -22,7 +22,6 @@ import torch
 from benchmarks.accuracy.features import Material, material
 from benchmarks.accuracy.worlds import cell, save, table
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lll.bench.compare import paired_difference
 from lll.label.model import Choice, pose, teach
@@ -73,8 +72,8 @@ def draw(names: Sequence[str], m: Material, ratio: float, seed: int) -> Iterator
     """For each strategy and number of labels `SHOWN` what was reached, see `scores`."""
     rng = np.random.default_rng([11, seed])
     rows = np.sort(pool(m.truth, ratio, rng))
-    space = fit_space(m.features[rows], m.prepared.seen(rows))
-    asked = space.transform(m.scored)
+    space = fit_space(m.features[rows], m.prepared.seen(rows), m.last)
+    asked = space.of(m.scored)
     for name in names:
         for labels, (means, model) in scores(name, space, m.truth[rows], asked, m.answers, seed):
             where = {"strategy": name, "draw": seed, "labels": labels}
@@ -85,15 +84,15 @@ def scores(
     name: str,
     space: Space,
     truth: NDArray[np.int64],
-    asked: Tensor,
+    asked: Space,
     answers: NDArray[np.int64],
     seed: int,
 ) -> Iterator[tuple[int, Scores]]:
-    """One strategy on one pool, scored on ``asked`` points [m, k] whose classes are ``answers``.
+    """One strategy on one pool, scored on ``asked`` images [m] whose classes are ``answers``.
 
     For each number of labels `SHOWN` the accuracies by class means and by the page's model.
     """
-    rng, points, classes = np.random.default_rng([12, seed]), space.points.numpy(), truth.max() + 1
+    rng, points, classes = np.random.default_rng([12, seed]), space.near.numpy(), truth.max() + 1
     targets, probabilities = np.full(len(truth), -1), None
     for labels in range(BATCH, SHOWN[-1] + 1, BATCH):
         picked = STRATEGIES[name](Candidates(points, targets, probabilities), BATCH, rng)
@@ -104,9 +103,9 @@ def scores(
         else:
             taught = teach(pose(space, targets, seed), CHOICE)
             probabilities = taught.says(space, classes)
-            told = taught.present[(with_ones(asked) @ taught.weights).argmax(dim=1)].numpy()
+            told = taught.present[(with_ones(asked.points) @ taught.weights).argmax(dim=1)].numpy()
         if labels in SHOWN:
-            means = by_means(points[known], targets[known], asked.numpy())
+            means = by_means(points[known], targets[known], asked.near.numpy())
             yield labels, (mean_accuracy(means, answers), mean_accuracy(told, answers))
 
 

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.accuracy.features import Material, material
+from benchmarks.accuracy.features import Material, material, near_space
 from benchmarks.accuracy.worlds import World, cell, deal, save, table
 from torch import Tensor
 
 from lll.methods.features.graph import nearest, neighbour_graph
 from lll.methods.features.softmax import with_ones
-from lll.methods.features.space import Space, fit_space
+from lll.methods.features.space import Space
 from lll.methods.novel import unknown as u
 from lll.methods.novel.scorer import Unknown
 from lll.metrics.unknown import auroc, calibration_error
@@ -73,7 +73,7 @@ def measure(
 ) -> Iterator[tuple[str, float]]:
     """Scores and their AUROC, and what else is measured, in one world."""
     outside = world.inside(m.answers) >= KNOWN
-    points, test = space.points, space.transform(m.scored)
+    points, test = space.points, space.of(m.scored[:, : m.last]).points
     targets = torch.from_numpy(world.targets)
     saved = Unknown()
     share = saved.fit(points, targets, KNOWN, seed)
@@ -95,7 +95,7 @@ def measure(
 
 def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One dictionary for each number."""
-    whole = fit_space(*_some(m, np.arange(0, len(m.truth), 5))) if given.space == "all" else None
+    whole = near_space(m, np.arange(0, len(m.truth), 5)) if given.space == "all" else None
     for draw in range(given.draws):
         for kind in given.worlds.split(","):
             space = None
@@ -109,14 +109,10 @@ def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                            "value": round(value, 5)}  # fmt: skip
 
 
-def _some(m: Material, at: np.ndarray) -> tuple[Tensor, Tensor]:
-    return m.features[at], m.prepared.seen(at)
-
-
 def _space(m: Material, world: World, whole: Space | None) -> Space:
     if whole is None:
-        return fit_space(*_some(m, world.rows))
-    return Space(whole.transform, whole.transform(m.features[world.rows]))
+        return near_space(m, world.rows)
+    return whole.of(m.features[world.rows, : m.last])
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ def prepared():
         train=SimpleNamespace(inputs=train),
         test=SimpleNamespace(inputs=test, truth=truth),
         facts=SimpleNamespace(class_names=("a", "b", "c", "d")),
+        front=SimpleNamespace(last=12),
         labels=labels,
         seen=lambda rows: train[rows][None],
     )

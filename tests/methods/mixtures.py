@@ -27,13 +27,13 @@ def hide(truth, labels, seed=0):
     return targets
 
 
-def fitted(method, features, targets, classes, views=None):
+def fitted(method, features, targets, classes, views=None, last=None):
     """The parts of ``method`` after its fit, and its notes."""
     how, options = METHODS[method], METHODS[method].options()
-    nets = how.parts(Shape(features.shape[1], classes, 8, "relu"), options)
+    nets = how.parts(Shape(features.shape[1], classes, 8, "relu", last), options)
     views = features[None] if views is None else torch.stack([features, *views])
     with torch.no_grad():
-        notes = how.fit(nets, Rows(features, views, targets, classes, seed=0), options)
+        notes = how.fit(nets, Rows(features, views, targets, classes, 0, last), options)
     return {name: part.requires_grad_(False) for name, part in nets.items()}, notes
 
 

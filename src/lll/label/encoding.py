@@ -15,6 +15,7 @@ from lll.label.gallery import Gallery
 from lll.labels.events import UNLABELLED
 from lll.learn.feature_store import FeatureStore
 from lll.learn.features import features_of
+from lll.nets.encoders import find_encoder
 from lll.nets.frozen import Frozen, frozen_encoder
 from lll.seeding import numpy_generator
 
@@ -68,3 +69,8 @@ def folder_of(encoder: Frozen, cache: Path | None) -> Path:
     """Where features are kept by what the files are."""
     name = f"{encoder.name}-{encoder.size}-{encoder.hash}-{RESIZE}-by-file"
     return cache_folder(cache) / "features" / name
+
+
+def last_features() -> int | None:
+    """How many features, the first ones, are of the encoder's last layer; None for all."""
+    return find_encoder(ENCODER).last

@@ -86,7 +86,7 @@ class Worker:
         here = 0 if layout is None else int(np.searchsorted(layout.at, image))
         if layout is None or here == len(layout.at) or layout.at[here] != image:
             return [image]
-        points = layout.space.points.numpy()
+        points = layout.space.near.numpy()
         near = np.argsort(-(points @ points[here]), kind="stable")[:most]
         return [image, *(other for other in layout.at[near].tolist() if other != image)]
 
@@ -166,6 +166,7 @@ class Worker:
         """Bring space, graph and map to the newest features, where these are many more or all."""
         import torch
 
+        from lll.label.encoding import last_features
         from lll.methods.features.space import fit_space
 
         moment, done, before = self._moment, self._done, self._layout
@@ -175,8 +176,8 @@ class Worker:
         if len(at) < 2 or not (len(at) >= GROWTH * known or done) or not late:
             return
         features = torch.from_numpy(self._features[at])
-        layout = Layout(at, fit_space(features, features[None]), moment)
-        self._place(layout, layout.space.points[:, :2].numpy())
+        layout = Layout(at, fit_space(features, features[None], last_features()), moment)
+        self._place(layout, layout.space.near[:, :2].numpy())
         if before is None:
             self._take(layout)
         layout.space.graph  # noqa: B018 - seconds; until it is there the model has the last one
@@ -197,14 +198,14 @@ class Worker:
             session.changed()
 
     def _compare(self, layout: Layout) -> None:
-        groups = twins(layout.space.points.numpy())
+        groups = twins(layout.space.near.numpy())
         self._session.twins = [int(layout.at[row]) for group in groups for row in group]
         self._session.changed()
 
     def _draw_map(self, layout: Layout) -> None:
         from lll.label.neighbours import NEIGHBOURS, AbsentError, neighbours_stay
 
-        session, points = self._session, layout.space.points.numpy()
+        session, points = self._session, layout.space.near.numpy()
         if len(points) <= NEIGHBOURS or self._stop.wait(CALM_S) or self._is_late():
             return  # the model has the cores first
         session.note_map("Neighbours are being brought together …")
@@ -262,10 +263,11 @@ class Worker:
     def _discover(self, layout: Layout, targets: NDArray[np.int64]) -> None:
         import torch
 
+        from lll.label.encoding import last_features
         from lll.runs.discover import Pool, discover, proposal_events
 
         session = self._session
-        features = torch.from_numpy(self._features[layout.at])
+        features = torch.from_numpy(self._features[layout.at])[:, : last_features()]
         present, column = np.unique(targets[targets >= 0], return_inverse=True)
         known = np.full(len(targets), NONE)
         known[targets >= 0] = column
@@ -293,7 +295,7 @@ class Worker:
             return
         guess = session.guess
         candidates = Candidates(
-            layout.space.points.numpy(),
+            layout.space.near.numpy(),
             targets,
             None if guess is None else guess.probabilities[layout.at],
             session.closed()[layout.at],

@@ -70,7 +70,8 @@ class Learner(nn.Module):
         super().__init__()
         self.config, self.stage, self.front = config, 0, front
         self.device, self.in_bfloat16, self.ranks = device, bfloat16, ranks
-        shape = Shape(features, classes, config.width, config.activation)
+        last = None if front is None else front.last
+        shape = Shape(features, classes, config.width, config.activation, last)
         self.add_module("encoder", encoder)
         for name, part in self.method.parts(shape, config.options).items():
             self.add_module(name, part)

@@ -133,6 +133,7 @@ class Prepared:
             targets=torch.from_numpy(targets),
             classes=len(self.facts.class_names),
             seed=self.config.seed,
+            last=None if self.front is None else self.front.last,
             shared=self.shared(at),
         )
 

@@ -66,13 +66,15 @@ class Step:
 @dataclass(frozen=True)
 class Shape:
     """What parts are built for: ``features`` of the encoder, ``classes``, and ``width`` and
-    ``activation`` (a name in `lll.nets.ACTIVATIONS`) as in the configuration.
+    ``activation`` (a name in `lll.nets.ACTIVATIONS`) as in the configuration. The first ``last``
+    features are those of the encoder's last layer, None for all.
     """
 
     features: int
     classes: int
     width: int
     activation: str
+    last: int | None = None
 
 
 Parts = Callable[[Shape, Any], dict[str, nn.Module]]
@@ -85,8 +87,8 @@ class Rows:
 
     ``inputs`` [n, d] are features; ``views`` [v, m, d] those of some of the images, as they are
     and then augmented; ``targets`` [n] class indices, -1 for no label; ``classes`` counts the
-    classes of the data set. In ``shared`` a fit leaves what others to the same inputs and
-    views can use.
+    classes of the data set; the first ``last`` features are those of the encoder's last layer, None
+    for all. In ``shared`` a fit leaves what others to the same inputs and views can use.
     """
 
     inputs: Float[Tensor, "n d"]
@@ -94,6 +96,7 @@ class Rows:
     targets: Int[Tensor, " n"]
     classes: int
     seed: int
+    last: int | None = None
     shared: dict[str, Any] = field(default_factory=dict)
 
 

@@ -26,13 +26,15 @@ LARGEST = float(np.finfo(np.float16).max)
 class Frozen:
     """The encoder ``name`` for images of ``size`` pixels a side; made by `freeze`.
 
-    It gives ``width`` features. ``hash`` stands for all that decides their values: the layers,
-    the weights, and whether it computes in bfloat16 (``half``).
+    It gives ``width`` features, of which the first ``last`` are those of its last layer. ``hash``
+    stands for all that decides their values: the layers, the weights, and whether it computes in
+    bfloat16 (``half``).
     """
 
     name: str
     size: int
     width: int
+    last: int
     hash: str
     half: bool
     device: torch.device
@@ -64,7 +66,7 @@ def frozen_encoder(
     without either, and as `lll.nets.encoders.Encoder.module` does.
     """
     size, module = pretrained(name, size, weights)
-    return freeze(module, name, size, device=device)
+    return freeze(module, name, size, device=device, last=find_encoder(name).last)
 
 
 def pretrained(
@@ -115,11 +117,13 @@ def freeze(
     *,
     device: torch.device | str = "cpu",
     half: bool | None = None,
+    last: int | None = None,
 ) -> Frozen:
     """A copy of ``encoder`` ([n, 3, size, size] floats in [0, 1] to [n, d]) made for encoding.
 
     In evaluation mode, with batch norm folded into the convolutions before it, channels-last,
-    and with ``half`` in bfloat16 (None: where the processor has it).
+    and with ``half`` in bfloat16 (None: where the processor has it). ``last`` is as in `Frozen`,
+    None for all features.
     """
     device = torch.device(device)
     half = has_bfloat16(device) if half is None else half
@@ -142,6 +146,7 @@ def freeze(
         name=name,
         size=size,
         width=features.shape[1],
+        last=features.shape[1] if last is None else last,
         hash=_hash(encoder, half),
         half=half,
         device=device,

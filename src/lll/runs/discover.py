@@ -112,8 +112,9 @@ def pool_of_run(
         features, views = torch.from_numpy(encoded), torch.from_numpy(encoded)[None]
     else:
         assert isinstance(prepared.train.inputs, Tensor)
-        features = prepared.train.inputs
-        views = prepared.seen(np.arange(len(features)))
+        last = prepared.front.last  # what all features together say is for a classifier
+        features = prepared.train.inputs[:, :last]
+        views = prepared.seen(np.arange(len(features)))[..., :last]
     return _pool(
         str(run.path),
         (features, views),
@@ -146,7 +147,7 @@ def pool_of_data(
         )
     views, folder = config.feature_views, Path(config.data)
     found = features_of(data.train, front, views=views, cache=cache, progress=progress)
-    seen = torch.from_numpy(np.stack([found.base, *found.views]))
+    seen = torch.from_numpy(np.stack([found.base, *found.views])[..., : front.last])
     train = data.train
     return _pool(config.data, (seen[0], seen), train.labels, data.class_names, train, folder)
 

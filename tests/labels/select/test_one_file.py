@@ -46,7 +46,8 @@ def test_its_gain_is_measured_by_its_name(capsys, monkeypatch, tmp_path):
     labels = np.arange(120) % 3
     features = torch.from_numpy(np.eye(3, 16)[labels] * 4 + rng.normal(size=(120, 16))).half()
     facts = SimpleNamespace(name="blobs")
-    prepared = SimpleNamespace(seen=lambda at: features[at][None], facts=facts)
+    front = SimpleNamespace(last=features.shape[1])
+    prepared = SimpleNamespace(seen=lambda at: features[at][None], facts=facts, front=front)
     found = Material(prepared, features, labels, features, labels)
     monkeypatch.setattr(queries, "material", lambda data, encoder, test: found)
     monkeypatch.setattr(worlds, "HERE", tmp_path)

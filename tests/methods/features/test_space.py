@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from tests.methods.mixtures import fitted, hide, mixture
 
+from lll.methods import METHODS
 from lll.methods.features.space import fit_space
 
 
@@ -19,3 +21,33 @@ def test_few_different_images(seed, count, different):
     assert torch.isfinite(points).all()
     same = points[:different].repeat(count // different + 1, 1)[:count]
     torch.testing.assert_close(points, same)
+
+
+def test_what_lies_near_is_said_by_the_last_layer_alone():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(60, 300, generator=generator)
+    other = features.clone()
+    other[:, 200:] = torch.rand(60, 100, generator=generator)
+    alone = fit_space(features[:, :200], features[None, :, :200])
+    one, two = (fit_space(rows, rows[None], 200) for rows in (features, other))
+    assert torch.equal(one.near, alone.points) and torch.equal(two.near, alone.points)
+    assert (one.graph != two.graph).nnz == 0
+    assert torch.equal(one.points, fit_space(features, features[None]).points)
+    assert not torch.allclose(one.points, two.points)
+    torch.testing.assert_close(one.of(features[:7]).points, one.points[:7])
+
+
+def test_classifier_and_unknown_score_see_each_what_is_theirs():
+    """More features beside those of the last layer move the classes, not what is unknown."""
+    features, truth = mixture([80] * 4, apart=4.0)
+    last = features.shape[1]
+    targets = hide(truth, 6)
+    noise = torch.rand(len(features), 30, generator=torch.Generator().manual_seed(1))
+    wider = torch.cat([features, 5 * noise], dim=1)
+    told = {}
+    for name, rows, of in (("alone", features, None), ("wider", wider, last)):
+        nets, _ = fitted("logistic", rows, targets, 4, last=of)
+        encodings, logits = METHODS["logistic"].answers(nets, rows)
+        told[name] = nets["unknown"].of(encodings, logits.softmax(dim=1)), logits
+    torch.testing.assert_close(told["wider"][0], told["alone"][0])
+    assert (told["wider"][1] - told["alone"][1]).abs().max() > 0.01

@@ -107,21 +107,22 @@ def method_of(summary: str, answer: Callable[[Problem], Answer]) -> Method:
 
 def parts(shape: Shape, options: MethodOptions) -> dict[str, nn.Module]:
     """The transform of features to points, the classifier on points, and its calibration."""
-    transform = Transform(shape.features)
+    transform = Transform(shape.features, shape.last)
     return {
         "transform": transform,
-        "probe": LinearProbe(transform.basis.shape[1], shape.classes),
-        "kernel": Kernel(transform.basis.shape[1], shape.classes),
+        "probe": LinearProbe(transform.width, shape.classes),
+        "kernel": Kernel(transform.width, shape.classes),
         "calibration": Calibration(shape.classes),
         "unknown": Unknown(),
     }
 
 
 def answers(nets: Nets, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """The points of features, and calibrated logits."""
-    points = nets["transform"](inputs)
-    logits, kernel = nets["probe"](points), nets["kernel"]
-    return points, logits + kernel(points) if len(kernel.centres) else logits
+    """The encodings of features, as `Transform` makes them, and calibrated logits."""
+    encodings, kernel = nets["transform"](inputs), nets["kernel"]
+    points = encodings[:, -nets["probe"].in_features :]
+    logits = nets["probe"](points)
+    return encodings, logits + kernel(points) if len(kernel.centres) else logits
 
 
 def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
@@ -166,7 +167,7 @@ def _kernel_of(answer: Answer, scale: float, present: Tensor, classes: int) -> d
 
 def _unknown(problem: Problem) -> tuple[Unknown, float]:
     """The unknown score, and the share of the unlabelled images that are of known classes."""
-    points = problem.space.points
+    points = problem.space.near
     targets = torch.full((len(points),), -1)
     targets[problem.rows] = problem.labels
     fresh = Unknown()

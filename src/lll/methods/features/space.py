@@ -22,7 +22,7 @@ SAMPLE = 10_000  # rows at most that the basis is made from; more change nothing
 CHUNK = 8192  # rows brought to float32 at a time
 
 
-class Transform(nn.Module):
+class Part(nn.Module):
     """Features [m, d] to points [m, k] of length 1: root, L2, centre, basis, L2.
 
     The root (``power`` 0.5; 1 where some feature is negative) makes the long tails of ReLU
@@ -45,17 +45,52 @@ class Transform(nn.Module):
         return F.normalize((direction(features, self.power) - self.mean) @ self.basis, dim=1)
 
 
+class Transform(nn.Module):
+    """Features [m, d] to encodings: points ``near`` [m, j], and ``wide`` [m, k] beside them.
+
+    ``near`` points are those of the ``last`` first features, of the encoder's last layer: what lies
+    near in them is alike to a person, and what is far is unknown. ``wide`` ones are those of all
+    features, which tell a classifier more. Both are one where the last layer is all that there is.
+    """
+
+    def __init__(self, features: int, last: int | None = None) -> None:
+        super().__init__()
+        self.last = features if last is None else min(last, features)
+        self.near = Part(self.last)
+        self.wide = Part(features) if features > self.last else None
+        self.width: int = (self.wide or self.near).basis.shape[1]
+
+    def forward(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m p"]:
+        """Near points, and then the wide ones where these are others."""
+        near: Tensor = self.near(features[:, : self.last])
+        return near if self.wide is None else torch.cat([near, self.wide(features)], dim=1)
+
+
 @dataclass(frozen=True)
 class Space:
-    """The points [n, k] of a set of features, and their graph once somebody asks for it."""
+    """The encodings [n, p] of a set of features, and their graph once somebody asks for it."""
 
     transform: Transform
-    points: Float[Tensor, "n k"]
+    encodings: Float[Tensor, "n p"]
+
+    @property
+    def near(self) -> Float[Tensor, "n j"]:
+        """Points to compare images by."""
+        return self.encodings[:, : self.transform.near.basis.shape[1]]
+
+    @property
+    def points(self) -> Float[Tensor, "n k"]:
+        """Points to classify."""
+        return self.encodings[:, -self.transform.width :]
+
+    def of(self, features: Float[Tensor, "m d"]) -> Space:
+        """Where other ``features`` lie."""
+        return Space(self.transform, self.transform(features))
 
     @cached_property
     def graph(self) -> sparse.csr_array:
         """The normalised graph of nearest neighbours [n, n]."""
-        return neighbour_graph(self.points[:, :GRAPH_WIDTH])
+        return neighbour_graph(self.near[:, :GRAPH_WIDTH])
 
 
 def direction(features: Tensor, power: Tensor) -> Float[Tensor, "m d"]:
@@ -64,8 +99,12 @@ def direction(features: Tensor, power: Tensor) -> Float[Tensor, "m d"]:
     return F.normalize(wide.sign() * wide.abs().pow(power), dim=1)
 
 
-def fit_space(features: Float[Tensor, "n d"], views: Float[Tensor, "v m d"]) -> Space:
-    """The space of ``features``; nothing in it depends on a label.
+def fit_space(
+    features: Float[Tensor, "n d"], views: Float[Tensor, "v m d"], last: int | None = None
+) -> Space:
+    """The space of ``features``, the first ``last`` of which (None: all) are of the last layer.
+
+    Nothing in it depends on a label.
 
     ``views`` are features of some of the images, as they are and then augmented. What differs
     between views of an image says nothing about its class, so directions in which they scatter
@@ -74,14 +113,20 @@ def fit_space(features: Float[Tensor, "n d"], views: Float[Tensor, "v m d"]) -> 
     Raises UserError for fewer than 2 rows, and for NaN or infinity.
     """
     _check(features)
-    transform = Transform(features.shape[1])
-    if not bool((features < 0).any() or (views < 0).any()):
-        transform.power.fill_(0.5)
+    transform = Transform(features.shape[1], last)
+    power = 1.0 if bool((features < 0).any() or (views < 0).any()) else 0.5
     some = torch.linspace(0, views.shape[1] - 1, min(SAMPLE, views.shape[1])).long()
-    sample = torch.stack([direction(view[some], transform.power) for view in views])
-    transform.mean.copy_(sample[0].mean(dim=0))
-    transform.basis.copy_(_basis(sample, transform.mean))
+    _fit(transform.near, views[:, some, : transform.last], power)
+    if transform.wide is not None:
+        _fit(transform.wide, views[:, some], power)
     return Space(transform, torch.cat([transform(part) for part in torch.split(features, CHUNK)]))
+
+
+def _fit(part: Part, views: Float[Tensor, "v s d"], power: float) -> None:
+    part.power.fill_(power)
+    sample = torch.stack([direction(view, part.power) for view in views])
+    part.mean.copy_(sample[0].mean(dim=0))
+    part.basis.copy_(_basis(sample, part.mean))
 
 
 def _basis(sample: Float[Tensor, "v s d"], mean: Float[Tensor, " d"]) -> Float[Tensor, "d k"]:

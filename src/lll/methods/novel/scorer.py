@@ -72,14 +72,14 @@ class Unknown(nn.Module):
         return bool(len(self.line)) and bool(len(self.scale)) == bool(len(self.beyond))
 
     def forward(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
-        """The probability of each of ``points``, those that the classifier sees."""
+        """The probability of each of ``points``, such as it was fitted to."""
         return torch.sigmoid(self.line[0] * self.raw(points) + self.line[1])
 
     def of(
         self, encodings: Float[Tensor, "m d"], probabilities: Float[Tensor, "m c"]
     ) -> Float[Tensor, " m"]:
-        """The probability of each image, from the encodings alone."""
-        found: Tensor = self(encodings.to(self.line))
+        """The probability of each image, from the encodings alone: they begin with the points."""
+        found: Tensor = self(encodings[:, : len(self.inverse)].to(self.line))
         return found
 
     def raw(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:

@@ -216,5 +216,6 @@ EFFICIENTNET_LITE2 = Encoder(
     std=(128 / 255,) * 3,
     weights=lite2_weights,
     unused=("_fc.",),
+    last=LAST,
     split=split,
 )

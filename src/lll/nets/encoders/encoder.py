@@ -26,8 +26,9 @@ class Encoder:
     as they are), and gives [n, ``features``], at a width of 128 where the width counts.
     ``size`` is the usual s in pixels and ``sizes`` the least and the most. ``weights`` gives the
     pretrained ones by name, None where there are none; ``unused`` are starts of names in weight
-    files that belong to a classifier. ``split`` parts the network's layers before its last so many
-    blocks, None where that cannot be done.
+    files that belong to a classifier. The first ``last`` features are those of the last layer
+    (None: all), the others tell more of the image. ``split`` parts the network's layers before
+    its last so many blocks, None where that cannot be done.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Encoder:
     std: Colour | None = None
     weights: Callable[[], Mapping[str, Tensor]] | None = None
     unused: tuple[str, ...] = ()
+    last: int | None = None
     split: Callable[[nn.Module, int], tuple[list[nn.Module], list[nn.Module]]] | None = None
 
     @property
