@@ -28,9 +28,9 @@ def answer(problem: Problem) -> Answer:
         truth.append(problem.labels[fold])
     found, scores, labels = taught(problem), torch.cat(held), torch.cat(truth)
     free = problem.unlabelled
-    free = free[torch.linspace(0, max(len(free) - 1, 0), min(SEEN, len(free))).long()]
-    logits = best_scale(scores, labels) * spoken(points[free], found.points, found.weights)
-    prior = prior_among(torch.softmax(logits, dim=1), problem.counts)
+    some = free[torch.linspace(0, max(len(free) - 1, 0), min(SEEN, len(free))).long()]
+    logits = best_scale(scores, labels) * spoken(points[some], found.points, found.weights)
+    prior = prior_among(torch.softmax(logits, dim=1), problem.counts, len(free))
     flat = torch.zeros(points.shape[1] + 1, classes)
     return Answer(flat, scores, labels, prior, centres=found)
 

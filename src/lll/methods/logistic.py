@@ -34,7 +34,7 @@ def answer(problem: Problem) -> Answer:
     weights = taught(problem, PENALTIES[taken])
     notes = {"penalty": PENALTIES[taken] / float(problem.counts.mean())}
     free = with_ones(problem.space.points[problem.unlabelled])
-    prior = prior_among(torch.softmax(free @ weights, dim=1), problem.counts)
+    prior = prior_among(torch.softmax(free @ weights, dim=1), problem.counts, len(free))
     return Answer(weights, logits[taken], truth, prior, notes)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lll.methods.features.fitted import Answer, method_of
 from lll.methods.features.graph import spread
-from lll.methods.features.prior import balance, prior_among
+from lll.methods.features.prior import balance, left, prior_among
 from lll.methods.features.problem import Problem
 from lll.methods.features.softmax import fit_softmax, with_ones
 
@@ -25,7 +25,7 @@ CONFIDENT = (0.5, 0.5, 0.5, 0.8, 0.9)  # share of each class that teaches, round
 PENALTY = 3e-4
 STEPS = 10  # of the solver: each round starts where the last one ended
 PUPILS = 6_000  # unlabelled rows at most that teach: more cost time and add nothing
-LEAST, HALF = 0.2, 120  # share of the loss that labels have: at least, a half at 120 a class
+LEAST, HALF = 0.2, 120  # share of a class's loss that labels have: at least, a half at 120
 
 
 def answer(problem: Problem) -> Answer:
@@ -37,7 +37,7 @@ def answer(problem: Problem) -> Answer:
 
 
 def taught(problem: Problem) -> tuple[Float[Tensor, "k1 c"], Float[Tensor, " c"]]:
-    """Weights that all labels taught, and the prior of the classes among the unlabelled rows."""
+    """Weights that all labels taught, and the prior of the classes among all rows."""
     return solve(problem, _propagated(problem))
 
 
@@ -52,7 +52,7 @@ def held_out(problem: Problem) -> Iterator[Float[Tensor, "t c"]]:
 def solve(
     problem: Problem, reached: Float[Tensor, "n c"]
 ) -> tuple[Float[Tensor, "k1 c"], Float[Tensor, " c"]]:
-    """Weights, and the prior of the classes among the unlabelled rows.
+    """Weights, and the prior of the classes among all rows.
 
     ``reached`` is how much of each class reaches each row.
     """
@@ -61,8 +61,8 @@ def solve(
     weights = torch.zeros(points.shape[1], len(counts))
     scores = reached[free].T.contiguous().T  # classes apart in memory: a third of the time
     for share in CONFIDENT:
-        prior = prior_among(scores, counts)
-        soft = balance(scores, prior)
+        prior = prior_among(scores, counts, len(free))
+        soft = balance(scores, left(prior, counts, len(free)))
         at = confident(soft, share, problem.seed)
         rows = torch.cat([known, points[at]])
         targets = _targets(problem, soft[at].argmax(dim=1))[None]
@@ -95,11 +95,12 @@ def _propagated(problem: Problem) -> Float[Tensor, "n c"]:
 
 def _targets(problem: Problem, taken_for: Int[Tensor, " s"]) -> Float[Tensor, "r c"]:
     """Weights of labelled rows, then of pseudo-labelled ones: of each class the same in both."""
-    each = float(problem.counts.mean())
-    share = max(LEAST, each / (each + HALF)) if len(taken_for) else 1.0
-    pseudo = torch.nn.functional.one_hot(taken_for, len(problem.present)).float()
-    pseudo = pseudo / pseudo.sum(dim=0).clamp(min=1) / len(problem.present)
-    return torch.cat([share * problem.one_hot, (1 - share) * pseudo])
+    counts, classes = problem.counts, len(problem.present)
+    pseudo = torch.nn.functional.one_hot(taken_for, classes).float()
+    sums = pseudo.sum(dim=0)
+    share = (counts / (counts + HALF)).clamp(min=LEAST)
+    share = torch.where(sums > 0, share, 1.0)
+    return torch.cat([problem.one_hot * share, pseudo * (1 - share) / sums.clamp(min=1) / classes])
 
 
 METHOD = method_of("labels spread over a graph of all images, which teach a classifier", answer)

@@ -160,6 +160,16 @@ def test_classes_that_came_first_have_more_labels_and_no_larger_prior():
     assert accuracy("auto", nets, features, truth) >= accuracy("logistic", alone, features, truth)
 
 
+def test_classes_that_are_labelled_whole_take_no_image_of_others():
+    features, truth = mixture([150] * 6, apart=1.2)
+    new, new_truth = mixture([150] * 6, apart=1.2, seed=9)
+    scores = []
+    for labels in ([150] * 4 + [10, 4], [10] * 4 + [10, 4]):
+        nets, _ = fitted("propagate", features, hide(truth, labels), 6)
+        scores.append(accuracy("propagate", nets, new, new_truth))
+    assert scores[0] > scores[1] - 0.02  # more labels do no harm
+
+
 def rings(counts, seed):
     """Classes as shells around one centre: no plane tells them apart."""
     rng = np.random.default_rng(seed)
