@@ -1,5 +1,7 @@
 """Labels as events: a record that is played again, and files that cannot be read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from tests.labels.test_oracle import CLASSES, LABELS, ORDERS, POOLS, SEEDS, ligh
 from tests.tiny import tiny_config, tiny_data
 
 from lll import UserError, train
+from lll.data.imageset import Skipped
 from lll.labels.events import LabelEvent, Replay, new_events, read_events
 from lll.labels.oracle import Oracle
 from lll.learn.prepare import prepare
@@ -107,6 +110,19 @@ def test_events_about_other_images_are_refused(tmp_path):
     file.write_text("id,label,epoch\nelsewhere/1,a,0\n")
     with pytest.raises(UserError, match="no event is about a training image of 'tiny'"):
         prepare(tiny_config(label_events=file), tiny_data())
+
+
+def test_no_label_of_an_image_that_is_not_there_is_lost_in_silence(tmp_path):
+    data, file = tiny_data(), tmp_path / "labels.csv"
+    name = data.class_names[0]
+    rows = [f"{data.train.ids[0]},{name},0", f"{data.test.ids[0]},{name},0"]
+    file.write_text("\n".join(["id,label,epoch", *rows]))
+    prepare(tiny_config(label_events=file), data)
+    file.write_text("\n".join(["id,label,epoch", *rows, f"elsewhere/1,{name},0"]))
+    with pytest.raises(UserError, match=r"labels.csv: 'elsewhere/1' \(1 in all\) is no image"):
+        prepare(tiny_config(label_events=file), data)
+    gone = replace(data, skipped=(Skipped("elsewhere/1", "damaged"),))
+    prepare(tiny_config(label_events=file), gone)
 
 
 def test_a_correction_holds_from_its_own_epoch_on():

@@ -96,6 +96,15 @@ def _events(config: RunConfig, data: DataSet) -> list[LabelEvent] | None:
             f"{config.label_events}: no event is about a training image of {data.name!r}: "
             "ids must be those of the data"
         )
+    images = {skipped.path for skipped in data.skipped}.union(
+        *(part.ids.tolist() for part in data.parts.values())
+    )
+    lost = [event.id for event in events if event.id not in images]
+    if lost:
+        raise UserError(
+            f"{config.label_events}: {lost[0]!r} ({len(lost)} in all) is no image of "
+            f"{data.name!r}: correct the id or remove the row"
+        )
     return events
 
 
