@@ -389,6 +389,9 @@ def test_predict_skips_what_is_no_image_and_strict_refuses_it(trained, pictures,
     strict = in_process("predict", run, tmp_path, "--strict")
     assert (strict.code, strict.out) == (2, "")
     one_line(strict.err, str(broken), "cannot be read")
+    alone = in_process("predict", run, broken)
+    assert (alone.code, alone.out) == (2, "")
+    one_line(alone.err, "no image can be read", str(broken))
 
 
 # --- the program itself -----------------------------------------------------------------------

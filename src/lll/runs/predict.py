@@ -150,8 +150,8 @@ def predict_files(
     The class that an image shows is missing from its set with probability ``error`` at most.
     ``near`` makes of the learner what finds the labelled images near to encodings
     (`lll.runs.why`); ``progress`` is told how many images are done. Raises UserError for a path
-    that is not there, with ``strict`` for an image that cannot be read, and for a network that
-    gives NaN.
+    that is not there, where no image can be read, with ``strict`` for one that cannot, and for a
+    network that gives NaN.
     """
     found = [_images_at(path, cache) for path in paths]
     files = [file for images, _ in found for file in images]
@@ -180,6 +180,9 @@ def predict_files(
         done += len(names)
         if progress:
             progress(done, len(files))
+    if skipped and not predictions:
+        first, more = skipped[0], f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        raise UserError(f"no image can be read: {first.path}{more}: {first.reason}")
     return predictions, tuple(skipped), unused
 
 
