@@ -4,7 +4,6 @@ import torch
 
 from lll.methods.features.prior import balance, estimate_prior, left, prior_among
 
-
 NONE = torch.zeros(3)
 
 
