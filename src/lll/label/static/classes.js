@@ -87,7 +87,7 @@ export function update() {
           h(
             "table",
             {},
-            h("thead", {}, h("tr", {}, ["Class", "Key", "Labels", "Right in the audit", "Change"].map((text) => h("th", { scope: "col", class: text === "Key" ? "key-of" : "" }, text)))),
+            h("thead", {}, h("tr", {}, ["Class", "Key", "Labels", "Right in the audit", "Change"].map((text) => h("th", { scope: "col", class: { Key: "key-of", Labels: "number" }[text] }, text)))),
             h("tbody", {}, classes().map(row)),
           ),
         )

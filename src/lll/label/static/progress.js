@@ -62,7 +62,7 @@ function line(one) {
 
 function history() {
   if (!past.length) return h("p", { class: "empty" }, "Nothing was done yet.");
-  const heads = ["When", "What", "Images", "Change"].map((text) => h("th", { scope: "col" }, text));
+  const heads = ["When", "What", "Images", "Change"].map((text) => h("th", { scope: "col", class: text === "Images" ? "number" : undefined }, text));
   return h(
     "div",
     { class: "scroll some", tabindex: "0", role: "region", "aria-label": "History" },
@@ -192,7 +192,7 @@ function draw() {
       "section",
       { class: "card" },
       h("h2", {}, "Problems"),
-      trouble(summary.doubtful, "label", "doubtful", "may be wrong: a model without it says another class"),
+      trouble(summary.doubtful, "label", "doubtful", "may be wrong: a model that was not told says another class"),
       trouble(summary.twins, "image", "twins", "nearly the same as another"),
       h("p", {}, problems.broken.length ? `${count(problems.broken.length, "image")} not readable:` : "No image was unreadable so far."),
       h("ul", {}, problems.broken.slice(0, 200).map(([, path, why]) => h("li", {}, `${path}: ${why}`))),
