@@ -30,7 +30,8 @@ class Kernel(nn.Module):
 
     def forward(self, points: Float[Tensor, "n k"]) -> Float[Tensor, "n c"]:
         """Scores, to be added to those of a linear classifier."""
-        return spoken(points, self.centres, self.weights)
+        # Whole, unlike `spoken`: an exported graph is of any number of points.
+        return likeness(points, self.centres) @ self.weights
 
     def grow(self, classes: int) -> None:
         """Have ``classes`` classes; no centre speaks for the new ones yet."""
