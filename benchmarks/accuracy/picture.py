@@ -1,6 +1,6 @@
 """Draw a table of `features.py` as accuracy against labels per class.
 
-python benchmarks/accuracy/picture.py benchmarks/accuracy/results/budgets-test.json docs/accuracy.png
+python benchmarks/accuracy/picture.py benchmarks/accuracy/results/budgets-test.json accuracy.png
 """
 
 import json
