@@ -227,7 +227,8 @@ class Learner(nn.Module):
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"{where}: the checkpoint does not fit this encoder: {reason}"
+                f"{where}: the checkpoint does not fit this encoder, or is of an earlier version:"
+                f" train the run anew ({reason})"
             ) from None
 
     def changing(self) -> Iterator[Tensor]:
