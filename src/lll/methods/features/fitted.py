@@ -128,8 +128,9 @@ def answers(nets: Nets, inputs: Tensor) -> tuple[Tensor, Tensor]:
 def fill(nets: Nets, problem: Problem, answer: Answer) -> Mapping[str, Any]:
     """Put ``answer`` into the parts, calibrated on the rows that were held out, if any.
 
-    Gives what to record: the ``temperature``, the estimated ``prior`` and ``known_share`` of the
-    unlabelled images, how many labels it was ``calibrated_on``, and the answer's own notes.
+    Gives what to record: the ``temperature``, the estimated ``prior`` of all images and the
+    ``known_share`` of the unlabelled ones, how many labels it was ``calibrated_on``, and the
+    answer's own notes.
     """
     scale = best_scale(answer.held, answer.truth)
     nets["transform"].load_state_dict(problem.space.transform.state_dict())

@@ -48,9 +48,9 @@ class Part(nn.Module):
 class Transform(nn.Module):
     """Features [m, d] to encodings: points ``near`` [m, j], and ``wide`` [m, k] beside them.
 
-    ``near`` points are those of the ``last`` first features, of the encoder's last layer: what lies
-    near in them is alike to a person, and what is far is unknown. ``wide`` ones are those of all
-    features, which tell a classifier more. Both are one where the last layer is all that there is.
+    ``near`` points are those of the ``last`` first features, of the encoder's last layer, in which
+    neighbours are sought and unknown images are told apart. ``wide`` ones are those of all
+    features, which tell a classifier more. Both are one where there is the last layer alone.
     """
 
     def __init__(self, features: int, last: int | None = None) -> None:
