@@ -6,6 +6,7 @@ import { picture } from "./server.js";
 const MOST = 180;
 const GAP = 6;
 const SIDE = 116;
+const [NARROW, SMALL] = [480, 90]; // a telephone: three in a row instead of two
 
 export class Tiles {
   // `describe(image)` gives { text, place, share }; `moved` is called when the selection changes.
@@ -67,7 +68,7 @@ export class Tiles {
 
   layout() {
     const { clientWidth: width, clientHeight: height } = this.node;
-    let side = SIDE;
+    let side = width < NARROW ? SMALL : SIDE;
     let columns = 1;
     for (; ; side += 8) {
       columns = Math.max(1, Math.floor((width - GAP) / (side + GAP)));
