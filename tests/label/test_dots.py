@@ -67,29 +67,21 @@ def parts(colour):
     return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
+def paint(out, left, top, side, colour, share):
+    for y in range(max(0, top), min(HEIGHT, top + side)):
+        for x in range(max(0, left), min(WIDTH, left + side)):
+            for part in range(3):
+                out[y, x, part] = (out[y, x, part] * (256 - share) + colour[part] * share) // 256
+
+
 def slow(strokes):
     """One pixel after another."""
     out = np.full((HEIGHT, WIDTH, 3), 255)
-
-    def paint(left, top, side, value):
-        for y in range(max(0, top), min(HEIGHT, top + side)):
-            for x in range(max(0, left), min(WIDTH, left + side)):
-                for part in range(3):
-                    out[y, x, part] = value(out[y, x, part], part)
-
     for kind, spots, scale, images, side, colour in strokes:
-        own = parts(colour)
         for left, top in squares(spots, scale, images, side):
-            if kind == "dots":
-                paint(
-                    left,
-                    top,
-                    side,
-                    lambda below, part: (below * (256 - SHARE) + own[part] * SHARE) // 256,
-                )
-            else:
-                paint(left - 1, top - 1, side + 2, lambda _, part: WHITE[part])
-                paint(left, top, side, lambda _, part: own[part])
+            if kind == "framed":
+                paint(out, left - 1, top - 1, side + 2, WHITE, 256)
+            paint(out, left, top, side, parts(colour), SHARE if kind == "dots" else 256)
     return out
 
 
@@ -138,10 +130,6 @@ def test_a_sheet_is_used_again_and_white_again(page):
     assert found == [True, True, True, False, 3, 4]
 
 
-def rgb(colour):
-    return tuple(parts(colour))
-
-
 @pytest.mark.parametrize("scale", [1, 2])
 def test_the_map_shows_each_label_in_its_colour_at_its_place(served, opened, scale):
     page = opened(served, device_scale_factor=scale)
@@ -153,21 +141,25 @@ def test_the_map_shows_each_label_in_its_colour_at_its_place(served, opened, sca
             const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height);
             return data.some((part, at) => at % 4 < 3 && part > 0 && part < 240); }"""
     )
-    colours = page.evaluate(
-        "import('/static/dom.js').then(({ colour }) => [colour(0), colour(1)])"
-    )
+    colours = page.evaluate("import('/static/dom.js').then(({ colour }) => [colour(0), colour(1)])")
     found = page.evaluate(
         """async () => {
             const map = document.querySelector('#map');
             const places = new Float32Array(await (await fetch('/api/map')).arrayBuffer());
             const pen = map.getContext('2d');
-            const at = (i, size) => Math.round((devicePixelRatio || 1) * (16 + places[i] * (size - 32)));
+            const at = (i, size) => Math.round(devicePixelRatio * (16 + places[i] * (size - 32)));
             return [0, 1, 2, 3, 4, 5].map((image) => [...pen.getImageData(
                 at(2 * image, map.clientWidth), at(2 * image + 1, map.clientHeight), 1, 1).data]);
         }"""
     )
-    shown = [tuple(pixel[:3]) for pixel in found]
-    for image, pixel in enumerate(shown):
-        # A label may lie under another one, or under the letter of a class.
-        assert pixel in {rgb(colours[0]), rgb(colours[1]), WHITE}, (image, pixel)
-    assert any(pixel == rgb(colours[image % 2]) for image, pixel in enumerate(shown))
+    # A letter may lie on some of them, with its rim.
+    near = [
+        max(
+            abs(one - other)
+            for one, other in zip(pixel[:3], parts(colours[image % 2]), strict=True)
+        )
+        < 4
+        for image, pixel in enumerate(found)
+    ]
+    assert any(near[::2])
+    assert any(near[1::2]), found

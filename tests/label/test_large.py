@@ -91,7 +91,9 @@ def test_it_starts_within_five_seconds_without_a_network(place, opened):
 LONG = """() => { window.long = []; new PerformanceObserver((list) => {
     for (const task of list.getEntries()) window.long.push([task.startTime, task.duration]);
 }).observe({ type: 'longtask' }); }"""
-LONGEST = "from => Math.max(0, ...window.long.filter(([at]) => at >= from).map(([, lasts]) => lasts))"
+LONGEST = (
+    "from => Math.max(0, ...window.long.filter(([at]) => at >= from).map(([, lasts]) => lasts))"
+)
 
 
 def test_no_interaction_holds_the_page_up_and_few_images_are_in_it(served, opened):

@@ -178,6 +178,23 @@ def test_narrow_and_enlarged_nothing_is_cut_off(shared, opened):
             assert page.evaluate("document.documentElement.scrollWidth") <= width, screen
 
 
+def test_a_telephone_shows_nine_images_of_the_grid_at_once(shared, opened):
+    page = opened(shared)
+    page.set_viewport_size({"width": 360, "height": 740})
+    show(page, "grid")
+    page.wait_for_selector(".tile")
+    whole = page.evaluate(
+        """() => {
+            const sight = document.querySelector('.tiles').getBoundingClientRect();
+            return [...document.querySelectorAll('.tile')].filter((tile) => {
+                const box = tile.getBoundingClientRect();
+                return box.top >= sight.top && box.bottom <= Math.min(sight.bottom, innerHeight);
+            }).length;
+        }"""
+    )
+    assert whole >= 9
+
+
 def test_two_tabs_see_one_history(shared, opened):
     one, other = opened(shared), opened(shared)
     one.wait_for_selector(".chip")

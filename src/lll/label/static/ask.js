@@ -1,6 +1,6 @@
 // One image, three suggestions.
 
-import { askName, count, css, digit, digitAt, fill, h, mark, percent, say } from "./dom.js";
+import { askName, count, css, digit, digitAt, fill, h, mark, nameFault, percent, say } from "./dom.js";
 import { keyName } from "./keys.js";
 import { act, classAt, classes, get, nameOf, picture, server, unsent } from "./server.js";
 
@@ -122,7 +122,7 @@ function chip(one, at) {
 
 function newClass() {
   const first = Boolean(server.summary) && classes().length === 0;
-  const input = h("input", { id: "new-class", autocomplete: "off", maxlength: "200", list: "class-names" });
+  const input = h("input", { id: "new-class", autocomplete: "off", list: "class-names" });
   return h(
     "form",
     {
@@ -130,8 +130,10 @@ function newClass() {
       onsubmit: (event) => {
         event.preventDefault();
         const name = input.value.trim();
+        const fault = nameFault(name);
+        if (fault) return say(fault);
         input.blur();
-        if (name) labelAs(name);
+        labelAs(name);
       },
     },
     h("label", { for: "new-class" }, first ? "What is this? Name the first class" : `Another class (${keyName("n")})`),

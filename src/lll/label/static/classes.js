@@ -1,6 +1,6 @@
 // The classes: counts, names, merging; proposals to name.
 
-import { askName, count, digit, refill, h, mark, number, percent, say } from "./dom.js";
+import { askName, count, digit, refill, h, mark, number, percent, say, takenFault } from "./dom.js";
 import { keyName } from "./keys.js";
 import { act, begin, classes, picture, server } from "./server.js";
 
@@ -22,16 +22,20 @@ function search() {
 
 const audited = ({ n, right, low, high }) => (n ? `${right} of ${n} (${percent(low)} to ${percent(high)})` : "–");
 
-const rename = (one) => askName(`Rename ${one.name}`, [], (name) => act("rename", { class_id: one.id, name }), one.name);
+const names = (but) => classes().filter((one) => one.id !== but).map((one) => one.name);
+
+const rename = (one) =>
+  askName(`Rename ${one.name}`, [], (name) => act("rename", { class_id: one.id, name }), { value: one.name, fault: takenFault(names(one.id)) });
 
 function merge(one) {
-  const others = classes().filter((other) => other.id !== one.id);
-  askName(`Merge ${one.name} into`, others.map((other) => other.name), (name) => {
-    const into = others.find((other) => other.name === name);
-    if (into) act("merge", { class_id: one.id, into: into.id });
-    else say(`There is no class ${name}.`);
+  const others = names(one.id);
+  const into = (name) => classes().find((other) => other.name === name && other.id !== one.id);
+  askName(`Merge ${one.name} into`, others, (name) => act("merge", { class_id: one.id, into: into(name).id }), {
+    fault: (name) => (into(name) ? "" : `There is no class ${name} to merge it into.`),
   });
 }
+
+const add = () => askName("New class", [], (name) => act("class", { name }), { fault: takenFault(names()) });
 
 function row(one, at) {
   const button = (text, does) => h("button", { type: "button", onclick: does, "aria-label": `${text}: ${one.name}` }, text);
@@ -54,7 +58,7 @@ function row(one, at) {
 }
 
 function proposal(one) {
-  const name = () => askName(`Name ${one.name}`, classes().map((other) => other.name), (text) => act("name", { proposal: one.id, name: text }));
+  const name = () => askName(`Name ${one.name}`, names(), (text) => act("name", { proposal: one.id, name: text }));
   return h(
     "section",
     { class: "proposal" },
@@ -76,7 +80,6 @@ export function update() {
   const key = JSON.stringify([classes(), proposals, notice]);
   if (key === drawn) return;
   drawn = key;
-  const add = () => askName("New class", [], (name) => act("class", { name }));
   refill(
     root,
     h("h1", {}, "Classes"),
@@ -106,6 +109,6 @@ export function update() {
 
 export function key(event) {
   if (event.key.toLowerCase() !== "n") return false;
-  askName("New class", [], (name) => act("class", { name }));
+  add();
   return true;
 }

@@ -61,23 +61,41 @@ export function dialog(title, ...content) {
   return box;
 }
 
-// Asks for a class: an input with the names there are. `chosen` gets the name.
-export function askName(title, names, chosen, value = "") {
-  const input = h("input", { id: "name", list: "names", autocomplete: "off", maxlength: "200" });
+const MOST = 200; // characters of a name
+
+// Why a text cannot be the name of a class; nothing where it can. The server looks again.
+export function nameFault(text) {
+  const size = [...text].length;
+  if (!size) return "Type a name first.";
+  if (size > MOST) return `A name has at most ${MOST} characters, and this one has ${size}.`;
+  return /[\p{C}\p{Zl}\p{Zp}]/u.test(text) ? "A name has visible characters only." : "";
+}
+
+// The fault of a name that another class has.
+export const takenFault = (names) => (name) => (names.includes(name) ? `There is a class ${name} already: take another name.` : "");
+
+// Asks for a class: an input with the names there are. `chosen` gets the name, once `fault` of it
+// is nothing.
+export function askName(title, names, chosen, { value = "", fault = () => "" } = {}) {
+  const input = h("input", { id: "name", list: "names", autocomplete: "off" });
   input.value = value;
+  const why = h("p", { role: "alert", class: "fault" });
   const form = h(
     "form",
     {
       onsubmit: (event) => {
         event.preventDefault();
         const name = input.value.trim();
+        why.textContent = nameFault(name) || fault(name);
+        if (why.textContent) return;
         byId("dialog").close();
-        if (name) chosen(name);
+        chosen(name);
       },
     },
     h("label", { for: "name" }, "Name of the class"),
     input,
     h("datalist", { id: "names" }, names.map((name) => h("option", { value: name }))),
+    why,
     h("button", {}, "OK (Enter)"),
   );
   dialog(title, form);

@@ -50,7 +50,7 @@ export function framed(image, spots, scale, images, side, hex) {
 
 function square({ width, height }, pixels, left, top, side, value) {
   const from = Math.max(0, left);
-  const to = Math.min(width, left + side);
+  const to = Math.max(from, Math.min(width, left + side)); // `fill` counts a negative end from behind
   const bottom = Math.min(height, top + side);
   for (let y = Math.max(0, top); y < bottom; y += 1) pixels.fill(value, y * width + from, y * width + to);
 }

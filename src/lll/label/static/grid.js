@@ -1,6 +1,6 @@
 // Many images of one group: accept all, fix some.
 
-import { askName, count, digit, digitAt, h, mark, number, percent, say } from "./dom.js";
+import { askName, count, digit, digitAt, h, mark, number, percent, say, takenFault } from "./dom.js";
 import { keyName } from "./keys.js";
 import { Tiles } from "./tiles.js";
 import { act, classAt, classes, get, nameOf, rows, server } from "./server.js";
@@ -170,7 +170,7 @@ async function markThem(op, about = {}) {
 const names = () => classes().map((one) => one.name);
 const nameThem = () => chosen().length && askName(`Label ${count(chosen().length, "image")}`, names(), (name) => labelThem(chosen(), { name }, name));
 const split = () =>
-  askName(`Split ${count(tiles.selected.size, "image")} off`, [], (name) => act("split", { images: tiles.picked(), class_id: labelled(), name }));
+  askName(`Split ${count(tiles.selected.size, "image")} off`, [], (name) => act("split", { images: tiles.picked(), class_id: labelled(), name }), { fault: takenFault(names()) });
 
 function bar() {
   const box = root?.querySelector("#bar");
