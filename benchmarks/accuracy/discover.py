@@ -40,7 +40,7 @@ def measure(m: Material, setting: str, seed: tuple[int, int], most: int) -> dict
     world = deal(m.truth, kind, KNOWN, NEW, labels, most, seed)
     space = near_space(m, world.rows)
     targets = torch.from_numpy(world.targets)
-    share = known_share_of(space.points, targets >= 0, KNOWN, NEW, seed[1])
+    share = known_share_of(space.points, targets, KNOWN, NEW, seed[1])
     found = group(space.points, targets, KNOWN, NEW, share, seed[1])
     of, _ = found.placed(space.of(m.scored[:, : m.last]).points)
     return vars(discovery_accuracy(of.numpy(), world.inside(m.answers), KNOWN))

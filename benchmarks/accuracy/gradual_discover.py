@@ -48,8 +48,8 @@ def grouped(
         )
         new, count = len(names) - len(classes), len(classes)
         if method == "discover-auto":
-            new = estimate_number(points, told >= 0, count, stage).new
-        share = known_share_of(points, told >= 0, count, new, stage)
+            new = estimate_number(points, told, count, stage).new
+        share = known_share_of(points, told, count, new, stage)
         of, _ = group(points, told, count, new, share, stage).placed(scored)
         answers = np.array([*(names[c] for c in classes), *(f"new-{i}" for i in range(new))])
         nobody = np.full(len(ids), np.nan)

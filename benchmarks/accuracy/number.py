@@ -3,8 +3,9 @@
     python -m benchmarks.accuracy.number DATA
 
 DATA as for `lll train`; features come from the product's own cache, or are encoded. 5 classes are
-known (by half of their images, or by 10 labels each), and none to 5 are new: as large as known
-ones, a third, three times as large, or all of a long tail (50:1). Errors are of known and new
+known (by half of their images, by 10 labels each, or by a tenth to nearly all of their images), and
+none to 5 are new: as large as known ones, a third, three times as large, or all of a long tail
+(50:1). Errors are of known and new
 classes together, as a share of their true number. A constant guesses the same total everywhere, and
 the best one is chosen by looking at the answers. "shrunken" is the root of 1.5 times the estimate
 of new classes: sizes are not known, so large numbers are doubted. "in range": how often the truth
@@ -21,13 +22,16 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.accuracy.features import Material, material, near_space
-from benchmarks.accuracy.worlds import HALF, cell, deal, save, table
+from benchmarks.accuracy.worlds import HALF, World, cell, deal, save, table
+from numpy.typing import NDArray
 
+from lll.methods.features.space import Space
 from lll.methods.novel.number import estimate_number
 
 KNOWN = 5
 KINDS = {"frequent": "equal", "smaller": "smaller", "larger": "larger", "tail": "tail"}
 NEW, LABELS = (0, 2, 5), {HALF: "half", 10: "10 labels"}
+UNEVEN = (0.95, 0.8, 0.5, 0.25, 0.1)  # shares of the known classes that have a label
 
 
 def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -41,10 +45,26 @@ def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     world = deal(m.truth, kind, KNOWN, new, labels, given.rows, seed)
                     if space is None:
                         space = near_space(m, world.rows)
-                    labelled = torch.from_numpy(world.targets >= 0)
-                    found = estimate_number(space.points, labelled, KNOWN, draw)
-                    yield {"world": f"{shown}, {said}", "new": new, "draw": draw,
-                           "estimate": found.new, "low": found.low, "high": found.high}  # fmt: skip
+                    where = {"world": f"{shown}, {said}", "new": new, "draw": draw}
+                    yield where | estimated(space, world.targets, draw)
+                where = {"world": f"{shown}, uneven", "new": new, "draw": draw}
+                yield where | estimated(space, uneven(m, world, seed), draw)
+
+
+def uneven(m: Material, world: World, seed: tuple[int, ...]) -> NDArray[np.int64]:
+    """The targets [n] of a ``world`` whose known classes have labels for shares of `UNEVEN`."""
+    rng, inside = np.random.default_rng(seed), world.inside(m.truth[world.rows])
+    targets = np.full(len(inside), -1)
+    for c, share in enumerate(UNEVEN):
+        mine = rng.permutation(np.flatnonzero(inside == c))
+        targets[mine[: max(round(share * len(mine)), 1)]] = c
+    return targets
+
+
+def estimated(space: Space, targets: NDArray[np.int64], draw: int) -> dict[str, Any]:
+    """The number of new classes and its range."""
+    found = estimate_number(space.points, torch.from_numpy(targets), KNOWN, draw)
+    return {"estimate": found.new, "low": found.low, "high": found.high}
 
 
 def error(each: dict[str, Any], guess: float) -> float:

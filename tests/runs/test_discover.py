@@ -141,6 +141,6 @@ def test_the_range_says_what_it_supposes():
     assert "about 45% of them are of known classes" in said
     assert "2 new classes if new classes are about as large as known ones (59 images each)" in said
     assert "1, if they are three times as large, to 6, if a third as large" in said
-    assert "labels for a random draw" in said
+    assert "labels of a class for a random draw" in said
     assert "images alone do not tell" in said and "--new-classes N" in said
     assert "no sign of new classes" in in_words(Number(0, 0, 1, 0.97, (0.97,), 59.2))

@@ -110,7 +110,7 @@ def in_words(number: Number) -> str:
         f"{known}; the rest would be {new} if new classes are about as large as known ones"
         f" ({count(round(number.size), 'image')} each). It may be {number.low}, if they are three"
         f" times as large, to {number.high}, if a third as large: images alone do not tell."
-        " All this takes the labels for a random draw from the known classes. If you know better,"
+        " All this takes the labels of a class for a random draw from it. If you know better,"
         " say --new-classes N."
     )
 

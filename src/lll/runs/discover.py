@@ -162,9 +162,9 @@ def discover(pool: Pool, new: int | None, seed: int) -> Discovery:
     targets, classes = torch.from_numpy(pool.targets), len(pool.names)
     points, number = fit_space(pool.features, pool.views).points, None
     if new is None:
-        number = estimate_number(points, targets >= 0, classes, derive(seed, "number"))
+        number = estimate_number(points, targets, classes, derive(seed, "number"))
         new = min(number.new, int((targets < 0).sum()))
-    share = known_share_of(points, targets >= 0, classes, new, derive(seed, "number"))
+    share = known_share_of(points, targets, classes, new, derive(seed, "number"))
     groups = group(points, targets, classes, new, share, derive(seed, "groups"))
     free = np.flatnonzero(pool.targets < 0)
     proposals, order = _proposals(points, groups, free, classes)

@@ -25,7 +25,7 @@ def told(truth, classes, each):
 
 
 def grouped(points, targets, classes, new, seed):
-    share = known_share_of(points, targets >= 0, classes, new, seed)
+    share = known_share_of(points, targets, classes, new, seed)
     return group(points, targets, classes, new, share, seed)
 
 
@@ -70,7 +70,28 @@ def test_no_new_class_is_the_nearest_known_one():
 @pytest.mark.parametrize(("sizes", "new"), [((900, 900), 0), ((900, 900, 900, 900), 2)])
 def test_the_number_of_new_classes_of_the_same_size(sizes, new):
     points, truth = clouds(sizes)
-    number = estimate_number(points, told(truth, 2, 450) >= 0, 2, seed=0)
+    number = estimate_number(points, told(truth, 2, 450), 2, seed=0)
     assert number.new == new
     assert number.low <= new <= number.high
     assert number.size == pytest.approx(900, rel=0.1)
+
+
+@pytest.mark.parametrize("new", [0, 2])
+@pytest.mark.parametrize("shares", [(0.95, 0.1), (0.5, 0.05)], ids=["one nearly whole", "one few"])
+def test_the_number_of_new_classes_where_labels_are_uneven(shares, new):
+    points, truth = clouds((900,) * (2 + new))
+    targets = torch.full_like(truth, -1)
+    for c, share in enumerate(shares):
+        targets[torch.nonzero(truth == c)[: int(share * 900), 0]] = c
+    number = estimate_number(points, targets, 2, seed=0)
+    assert abs(number.new - new) <= 1
+    assert number.low <= new <= number.high
+    assert number.size == pytest.approx(900, rel=0.15)
+
+
+def test_a_class_of_one_label_is_in_no_half_or_in_one():
+    points, truth = clouds((300, 300, 300))
+    targets = told(truth, 2, 40)
+    targets[targets == 1] = -1
+    targets[torch.nonzero(truth == 1)[:1, 0]] = 1
+    assert 0 <= estimate_number(points, targets, 2, seed=0).known_share <= 1

@@ -99,7 +99,7 @@ class Unknown(nn.Module):
         free = int((targets < 0).sum())
         share = 1.0
         if free >= ENOUGH:
-            share = float(known_shares(points, targets >= 0, seed).median())
+            share = float(known_shares(points, targets, classes, seed).median())
         task = Task(points, targets, classes, share, seed)
         weight = min((1 - share) / MIXED, 1.0)
         self._fit_score(task, weight)
