@@ -145,7 +145,7 @@ def _class_shares(
 def _half(kinds: Int[Tensor, " n"], generator: torch.Generator) -> Bool[Tensor, " n"]:
     """Half of the rows of each of ``kinds``, rounded down."""
     half = torch.zeros(len(kinds), dtype=torch.bool)
-    for kind in kinds.unique():
+    for kind in range(int(kinds.min()), int(kinds.max()) + 1):
         at = torch.nonzero(kinds == kind)[:, 0]
         half[at[torch.randperm(len(at), generator=generator)[: len(at) // 2]]] = True
     return half
