@@ -89,6 +89,14 @@ def test_the_number_of_new_classes_where_labels_are_uneven(shares, new):
     assert number.size == pytest.approx(900, rel=0.15)
 
 
+def test_known_classes_keep_their_images_where_far_too_many_new_ones_are_asked_for():
+    points, truth = clouds((150, 150, 150, 150))
+    targets = told(truth, 2, 10)
+    found = grouped(points, targets, 2, 20, seed=0)
+    known = (truth < 2) & (targets < 0)
+    assert (found.of[known] == truth[known]).float().mean() > 0.45
+
+
 def test_a_class_of_one_label_is_in_no_half_or_in_one():
     points, truth = clouds((300, 300, 300))
     targets = told(truth, 2, 40)

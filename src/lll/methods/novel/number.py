@@ -18,6 +18,7 @@ STEPS = 30  # of the softmax regressions
 LEAST = 1e-4  # share of a class, so that its labels count at all
 SLACK = 0.02  # in the share of unlabelled rows, so that no handful of rows decides
 SPAN = 3  # times as large as known classes, and a third as large: new ones at the range's ends
+BEYOND = 2  # times the upper end of the range: more new classes are not taken for as large
 NO_SIGN = 0.95  # share of known images from which on there is no sign of new classes
 
 
@@ -69,12 +70,13 @@ def known_share_of(
     """The share of known images among those without a label, where there are ``new`` classes.
 
     As `known_shares` says, in the median. Under `FEW` labels that is too uncertain, and all
-    classes are taken for as large on average as each other.
+    classes are taken for as large on average as each other, unless ``new`` is far beyond what
+    the estimate allows: known classes would keep next to no image.
     """
     rows, known = len(points), int((targets >= 0).sum())
-    if known >= FEW:
-        share = float(known_shares(points, targets, classes, seed).median())
-    else:
+    found = estimate_number(points, targets, classes, seed)
+    share = found.known_share
+    if known < FEW and new <= BEYOND * found.high:
         share = (rows * classes / (classes + new) - known) / max(rows - known, 1)
     return min(max(share, 0.02), 0.98)
 
