@@ -46,6 +46,7 @@ export function say(text) {
 }
 
 export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
+export const brief = (name) => (name.length > 40 ? `${name.slice(0, 39)}…` : name); // for a button
 export const css = (share) => `${100 * share}%`;
 export const number = (value) => value.toLocaleString("en");
 export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;

@@ -1,9 +1,11 @@
 // Many images of one group: accept all, fix some.
 
-import { askName, count, digit, digitAt, h, mark, number, percent, say, takenFault } from "./dom.js";
+import { askName, brief, count, digit, digitAt, h, mark, number, percent, say, takenFault } from "./dom.js";
 import { keyName } from "./keys.js";
 import { Tiles } from "./tiles.js";
 import { act, classAt, classes, get, nameOf, rows, server } from "./server.js";
+
+const AWAY_MS = 1000;
 
 let root;
 let data = null; // see `rows`
@@ -42,6 +44,10 @@ export function update() {
   if (root?.dataset.screen === "grid" && server.summary.version !== version) load(false);
 }
 
+// Null where the server is away, which its banner says; nothing where it has no answer.
+const asked = (answer) => answer.catch((fault) => (fault instanceof TypeError ? null : []));
+const later = (anew) => void setTimeout(() => root?.dataset.screen === "grid" && load(anew), AWAY_MS);
+
 async function load(anew) {
   if (waits) {
     again = { anew: anew || again?.anew };
@@ -49,14 +55,18 @@ async function load(anew) {
   }
   waits = true;
   try {
-    version = server.summary?.version ?? 0;
-    data = await rows();
+    const at = server.summary?.version ?? 0;
+    const found = await rows().catch(() => null);
+    if (!found) return later(anew);
+    data = found;
     known = groups();
     if (!known.some(([key]) => key === group)) {
       group = known[0]?.[0] ?? null;
       anew = true;
     }
     const images = await imagesOf(group);
+    if (!images) return later(anew);
+    version = at;
     // What is selected among guesses is what is wrong there.
     tiles.node.classList.toggle("wrong", guessed() !== null);
     // While somebody looks, images do not jump about: they only go.
@@ -107,8 +117,8 @@ async function imagesOf(key) {
   const { labels, guesses, sure, marks } = data;
   const [kind, id] = (key ?? "").split("/");
   if (kind === "lasso") return lasso;
-  if (kind === "doubtful" || kind === "twins") return (await get("/api/problems"))[kind];
-  if (kind === "similar") return get(`/api/similar/${id}`);
+  if (kind === "doubtful" || kind === "twins") return (await asked(get("/api/problems")))?.[kind];
+  if (kind === "similar") return asked(get(`/api/similar/${id}`));
   const tests = {
     guess: (i) => labels[i] < 0 && !marks[i] && guesses[i] === Number(id) && sure[i] >= 2.55 * least,
     none: (i) => labels[i] < 0 && !marks[i] && guesses[i] < 0,
@@ -182,7 +192,7 @@ function bar() {
   const select = h(
     "select",
     { id: "group", onchange: (event) => (location.hash = `#grid/${event.target.value}`) },
-    known.map(([key, name, size]) => h("option", { value: key, selected: key === group }, size === null ? name : `${name} (${number(size)})`)),
+    known.map(([key, name, size]) => h("option", { value: key, selected: key === group }, size === null ? brief(name) : `${brief(name)} (${number(size)})`)),
   );
   parts.push(h("label", { for: "group" }, "Group"), select);
   if (id !== null) {
@@ -196,7 +206,7 @@ function bar() {
       h(
         "button",
         { type: "button", class: "main", disabled: !rest, onclick: accept },
-        `Accept ${selected ? "the other" : "all"} ${number(rest)} as ${nameOf(id)} `,
+        `Accept ${selected ? "the other" : "all"} ${number(rest)} as ${brief(nameOf(id))} `,
         h("kbd", {}, "Enter"),
       ),
     );
@@ -205,7 +215,7 @@ function bar() {
   if (selected) {
     parts.push(h("button", { type: "button", onclick: nameThem }, "They are … ", h("kbd", {}, keyName("n"))));
     parts.push(h("button", { type: "button", onclick: () => markThem("unsure") }, "Unsure ", h("kbd", {}, keyName("u"))));
-    if (id !== null) parts.push(h("button", { type: "button", onclick: () => markThem("not", { class_id: id }) }, `Not ${nameOf(id)} `, h("kbd", {}, keyName("x"))));
+    if (id !== null) parts.push(h("button", { type: "button", onclick: () => markThem("not", { class_id: id }) }, `Not ${brief(nameOf(id))} `, h("kbd", {}, keyName("x"))));
     if (labelled() !== null) {
       parts.push(h("button", { type: "button", onclick: split }, "Split off …"));
       parts.push(h("button", { type: "button", onclick: () => markThem("unlabel") }, "Remove the label"));

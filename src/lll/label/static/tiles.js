@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { picture } from "./server.js";
 
 const MOST = 180;
+const SLICE = 90; // tiles made in one frame: more hold the page up
 const GAP = 6;
 const SIDE = 116;
 const [NARROW, SMALL] = [480, 90]; // a telephone: three in a row instead of two
@@ -88,8 +89,10 @@ export class Tiles {
     const last = Math.min(this.images.length, first + (rows + 3) * columns);
     const have = new Map([...this.inner.children].map((node) => [Number(node.dataset.image), node]));
     const wanted = [];
+    let left = SLICE;
     for (let at = first; at < last; at += 1) {
       const image = this.images[at];
+      if (!have.has(image) && (left -= 1) < 0) continue; // in the next frame
       const node = have.get(image) ?? this.made(image);
       have.delete(image);
       this.place(node, image, at);
@@ -97,6 +100,7 @@ export class Tiles {
     }
     for (const node of have.values()) node.remove();
     for (const node of wanted) if (!node.parentNode) this.inner.append(node);
+    if (left < 0) this.later();
     const current = this.inner.querySelector(`[data-at="${this.active}"]`);
     if (current) this.node.setAttribute("aria-activedescendant", current.id);
     else this.node.removeAttribute("aria-activedescendant");

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lll.labels.select.candidates import Candidates, pool_of, space_of
 
 FIRST, GROWTH, MOST = 10, 4, 640  # clusters: so few at first, so many times more, no more
+SPREAD = 160  # clusters at most that begin far apart; to begin more of them so takes a second
 ROUNDS = 30
 
 
@@ -50,7 +51,9 @@ def clusters_of(
     points = space_of(candidates.features[at], generator)
     labelled = candidates.targets[at] >= 0
     k = min(how_many(int(labelled.sum()) + count), len(at))
-    model = KMeans(k, n_init=1, max_iter=ROUNDS, random_state=int(generator.integers(2**31)))
+    init = "k-means++" if k <= SPREAD else "random"
+    seed = int(generator.integers(2**31))
+    model = KMeans(k, init=init, n_init=1, max_iter=ROUNDS, random_state=seed)
     with warnings.catch_warnings():
         # Where images are equal there are fewer clusters than were asked for.
         warnings.simplefilter("ignore", ConvergenceWarning)
