@@ -68,8 +68,10 @@ class Material:
         """The pool's rows ``at`` with ``targets``, as a method that fits is handed them."""
         seen = self.prepared.seen(at)
         classes = len(self.prepared.facts.class_names)
+        assert self.prepared.front is not None
+        told = self.prepared.front.pretraining
         return Rows(
-            self.features[at], seen, torch.from_numpy(targets), classes, 0, self.last, shared
+            self.features[at], seen, torch.from_numpy(targets), classes, 0, self.last, told, shared
         )
 
 
@@ -86,7 +88,9 @@ def material(data: str, encoder: str, test: bool) -> Material:
 
 def near_space(m: Material, at: np.ndarray) -> Space:
     """The space of the rows ``at`` of the pool by the encoder's last layer alone."""
-    return fit_space(m.features[at, : m.last], m.prepared.seen(at)[..., : m.last])
+    told = None if m.prepared.front is None else m.prepared.front.pretraining
+    seen = m.prepared.seen(at)[..., : m.last]
+    return fit_space(m.features[at, : m.last], seen, pretraining=told)
 
 
 def say_progress(done: int, total: int) -> None:

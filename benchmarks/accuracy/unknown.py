@@ -73,16 +73,21 @@ def measure(
 ) -> Iterator[tuple[str, float]]:
     """Scores and their AUROC, and what else is measured, in one world."""
     outside = world.inside(m.answers) >= KNOWN
-    points, test = space.points, space.of(m.scored[:, : m.last]).points
+    there = space.of(m.scored[:, : m.last])
+    points, test, others = space.points, there.points, space.transform.others
     targets = torch.from_numpy(world.targets)
     saved = Unknown()
-    share = saved.fit(points, targets, KNOWN, seed)
+    share = saved.fit(space.looks, targets, KNOWN, seed, others)
     known = u.Known(points, targets, KNOWN, seed=seed)
     scores = labels_alone(known, test)
+    scene = space.looks[:, points.shape[1] :], there.looks[:, points.shape[1] :]
+    if len(others):
+        means = u.mean_directions(known, scene[0])
+        scores["as the encoder's own classes"] = u.foreign(scene[1], means, others)
     if full:
         graph = neighbour_graph(points[:, : u.WIDTH])
         scores |= with_the_pool(u.Known(points, targets, KNOWN, graph, seed), test, share)
-    told = saved(test).numpy()
+    told = saved(there.looks).numpy()
     scores["saved"] = torch.from_numpy(told)
     yield from ((name, auroc(outside, score.numpy())) for name, score in scores.items())
     yield "saved: calibration error", calibration_error(outside, told)

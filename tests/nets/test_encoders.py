@@ -190,3 +190,15 @@ def test_timm_by_name():
     assert encoding_width(module, 64) == encoder.features == 512
     with pytest.raises(UserError, match="unknown encoder 'timm:resnet10x': did you mean"):
         find_encoder("timm:resnet10x")
+
+
+def test_the_mean_of_a_feature_follows_from_the_last_batch_norm():
+    """Of `lite2_pretraining`: beside a draw of a million pixels of some channels."""
+    weights, told = lite.lite2_weights(), lite.lite2_pretraining()
+    draws = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0))
+    for channel in (0, 500, 1279):
+        shift, scale = (weights[f"_bn1.{name}"][channel] for name in ("bias", "weight"))
+        drawn = (shift + scale * draws).clamp(0, 6).mean()
+        torch.testing.assert_close(told.mean[channel], drawn, atol=2e-3, rtol=2e-2)
+    assert told.classes.shape == (1000, 1280)
+    assert told.classes.mean(dim=0).abs().max() < 1e-5

@@ -134,6 +134,7 @@ class Prepared:
             classes=len(self.facts.class_names),
             seed=self.config.seed,
             last=None if self.front is None else self.front.last,
+            pretraining=None if self.front is None else self.front.pretraining,
             shared=self.shared(at),
         )
 

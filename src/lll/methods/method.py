@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lll.methods.batch import Batch
+from lll.nets.encoders.encoder import Pretraining
 
 Nets = Mapping[str, Any]
 """The encoder and the method's parts by name; calling one runs it, in the run's precision."""
@@ -88,7 +89,8 @@ class Rows:
     ``inputs`` [n, d] are features; ``views`` [v, m, d] those of some of the images, as they are
     and then augmented; ``targets`` [n] class indices, -1 for no label; ``classes`` counts the
     classes of the data set; the first ``last`` features are those of the encoder's last layer, None
-    for all. In ``shared`` a fit leaves what others to the same inputs and views can use.
+    for all, and ``pretraining`` is what is known of the images it was learned on. In ``shared`` a
+    fit leaves what others to the same inputs and views can use.
     """
 
     inputs: Float[Tensor, "n d"]
@@ -97,6 +99,7 @@ class Rows:
     classes: int
     seed: int
     last: int | None = None
+    pretraining: Pretraining | None = None
     shared: dict[str, Any] = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lll.errors import UserError
 from lll.nets.encoders import ACTIVATIONS, find_encoder
+from lll.nets.encoders.encoder import Pretraining
 from lll.nets.fusion import FusedConv, fold, fuse
 
 WIDTH = 128  # of encoders that come in any
@@ -28,7 +29,7 @@ class Frozen:
 
     It gives ``width`` features, of which the first ``last`` are those of its last layer. ``hash``
     stands for all that decides their values: the layers, the weights, and whether it computes in
-    bfloat16 (``half``).
+    bfloat16 (``half``). ``pretraining`` is as in `lll.nets.encoders.encoder.Encoder`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Frozen:
     half: bool
     device: torch.device
     net: nn.Module
+    pretraining: Pretraining | None = None
 
     def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
         """Features of ``images`` in [0, 1], as float32; UserError for NaN and huge ones."""
@@ -66,7 +68,9 @@ def frozen_encoder(
     without either, and as `lll.nets.encoders.Encoder.module` does.
     """
     size, module = pretrained(name, size, weights)
-    return freeze(module, name, size, device=device, last=find_encoder(name).last)
+    encoder = find_encoder(name)
+    told = encoder.pretraining() if encoder.pretraining and weights is None else None
+    return replace(freeze(module, name, size, device=device, last=encoder.last), pretraining=told)
 
 
 def pretrained(

@@ -5,7 +5,8 @@ import torch
 from tests.methods.mixtures import fitted, hide, mixture
 
 from lll.methods import METHODS
-from lll.methods.features.space import fit_space
+from lll.methods.features.space import SCENE_WIDTH, Transform, fit_space
+from lll.nets.encoders.encoder import Pretraining
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
@@ -51,3 +52,28 @@ def test_classifier_and_unknown_score_see_each_what_is_theirs():
         told[name] = nets["unknown"].of(encodings, logits.softmax(dim=1)), logits
     torch.testing.assert_close(told["wider"][0], told["alone"][0])
     assert (told["wider"][1] - told["alone"][1]).abs().max() > 0.01
+
+
+def test_the_scene_is_that_of_the_encoder_whatever_the_images():
+    """Same axes for other images, none without pretraining, and what is near does not change."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(60, 300, generator=generator)
+    own = Pretraining(torch.rand(200, generator=generator), torch.randn(90, 200))
+    plain, one = (fit_space(features, features[None], 200, told) for told in (None, own))
+    two = fit_space(features[:30], features[None, :30], 200, own)
+    assert torch.equal(one.near, plain.near) and torch.equal(one.points, plain.points)
+    assert plain.looks.shape == plain.near.shape
+    assert one.looks.shape[1] == one.near.shape[1] + SCENE_WIDTH
+    assert torch.equal(one.transform.scene.basis, two.transform.scene.basis)
+    _, _, axes = torch.linalg.svd(own.classes, full_matrices=False)  # the slow way
+    slow = own.classes @ axes[:SCENE_WIDTH].T
+    cosines = torch.nn.functional.normalize(slow, dim=1)
+    found = one.transform.others
+    torch.testing.assert_close(found @ found.T, cosines @ cosines.T, atol=1e-3, rtol=1e-3)
+    again = Transform(300, 200)
+    again.load_state_dict(one.transform.state_dict())
+    torch.testing.assert_close(again(features), one.encodings)
+    old = {k: v for k, v in plain.transform.state_dict().items() if not k.startswith(("sc", "ot"))}
+    earlier = Transform(300, 200)
+    earlier.load_state_dict(old)
+    torch.testing.assert_close(earlier(features), plain.encodings)

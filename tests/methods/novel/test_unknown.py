@@ -105,3 +105,56 @@ def test_two_classes_with_one_label_each_are_enough():
     score = Unknown()
     score.fit(points, few, 2, seed=0)
     assert bool(torch.isfinite(score(points)).all())
+
+
+def scene(each=60, seed=0):
+    """Directions of 3 known and 2 unknown classes among 12 classes of an encoder, and those."""
+    generator = torch.Generator().manual_seed(seed)
+    others = torch.nn.functional.normalize(torch.randn(12, 16, generator=generator), dim=1)
+    truth = torch.arange(5).repeat_interleave(each)
+    noise = torch.randn(len(truth), 16, generator=generator)
+    return torch.nn.functional.normalize(others[truth] + 0.25 * noise, dim=1), others, truth
+
+
+def test_foreign_is_what_its_words_say():
+    rows, others, _ = scene(each=2)
+    means = torch.nn.functional.normalize(others[:3] + 0.1, dim=1)
+    slow = []
+    for x in rows:
+        away = sorted(float(x @ o) - max(float(m @ o) for m in means) for o in others)[::-1]
+        slow.append(
+            sum(away[: u.OTHERS]) / len(away[: u.OTHERS]) - max(float(x @ m) for m in means)
+        )
+    torch.testing.assert_close(u.foreign(rows, means, others), torch.tensor(slow))
+
+
+def test_the_encoders_own_classes_tell_unknown_images_that_no_pool_has_shown():
+    """Points without any class in them: all that is known of the unknown is the scene."""
+    rows, others, truth = scene()
+    points = torch.nn.functional.normalize(
+        torch.randn(len(rows), 12, generator=torch.Generator().manual_seed(1)), dim=1
+    )
+    looks, outside = torch.cat([points, rows], dim=1), truth >= 3
+    targets = told(truth, 3, 10)
+    there = ~outside
+    score, blind = Unknown(), Unknown()
+    score.fit(looks[there], targets[there], 3, 0, others)
+    blind.fit(points[there], targets[there], 3, 0)
+    assert roc_auc_score(outside, score(looks)) > 0.95
+    assert 0.3 < roc_auc_score(outside, blind(points)) < 0.7
+    again = Unknown()
+    again.load_state_dict(score.state_dict())
+    torch.testing.assert_close(again(looks), score(looks))
+
+
+def test_a_scene_in_which_all_images_are_alike_counts_for_nothing():
+    rows, others, _ = scene()
+    alike = torch.nn.functional.normalize(rows + 4 * others[7], dim=1)
+    assert u.telling(alike) == 0.0
+    assert u.telling(rows) == 1.0
+    points, targets, _ = world(120)
+    score, blind = Unknown(), Unknown()
+    looks = torch.cat([points, alike.repeat(4, 1)[: len(points)]], dim=1)
+    score.fit(looks, targets, CLASSES, 0, others)
+    blind.fit(points, targets, CLASSES, 0)
+    torch.testing.assert_close(score(looks), blind(points))

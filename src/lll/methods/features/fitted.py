@@ -120,7 +120,7 @@ def parts(shape: Shape, options: MethodOptions) -> dict[str, nn.Module]:
 def answers(nets: Nets, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """The encodings of features, as `Transform` makes them, and calibrated logits."""
     encodings, kernel = nets["transform"](inputs), nets["kernel"]
-    points = encodings[:, -nets["probe"].in_features :]
+    points = nets["transform"].points_of(encodings)
     logits = nets["probe"](points)
     return encodings, logits + kernel(points) if len(kernel.centres) else logits
 
@@ -168,11 +168,11 @@ def _kernel_of(answer: Answer, scale: float, present: Tensor, classes: int) -> d
 
 def _unknown(problem: Problem) -> tuple[Unknown, float]:
     """The unknown score, and the share of the unlabelled images that are of known classes."""
-    points = problem.space.near
-    targets = torch.full((len(points),), -1)
+    space, classes = problem.space, len(problem.present)
+    targets = torch.full((len(space.near),), -1)
     targets[problem.rows] = problem.labels
     fresh = Unknown()
-    share = fresh.fit(points, targets, len(problem.present), problem.seed % 2**32)
+    share = fresh.fit(space.looks, targets, classes, problem.seed % 2**32, space.transform.others)
     return fresh, share
 
 

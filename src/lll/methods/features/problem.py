@@ -90,7 +90,9 @@ def pose(rows: Rows) -> Problem:
             "a method on features needs labels of two classes at least: label some more"
         )
     if "space" not in rows.shared:
-        rows.shared["space"] = fit_space(rows.inputs.cpu(), rows.views.cpu(), rows.last)
+        rows.shared["space"] = fit_space(
+            rows.inputs.cpu(), rows.views.cpu(), rows.last, rows.pretraining
+        )
     answers = _answers(rows, (rows.seed, at.numpy().tobytes(), targets[at].numpy().tobytes()))
     return Problem(rows.shared["space"], at, labels, present, rows.seed, answers)
 

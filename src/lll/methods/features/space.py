@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from scipy import sparse
+from scipy.linalg import eigh
 from torch import Tensor, nn
 
 from lll.errors import UserError
 from lll.methods.features.graph import neighbour_graph
+from lll.nets.encoders.encoder import Pretraining
 
 WIDTH = 192  # dimensions that a classifier sees
 GRAPH_WIDTH = 64  # dimensions that neighbours are sought in
+SCENE_WIDTH = 64  # dimensions in which images are compared with the encoder's own classes
 WHITENED = 512  # dimensions in which views of the same image are compared
 SHRINKAGE = 0.1  # of their scatter, towards a sphere
 SAMPLE = 10_000  # rows at most that the basis is made from; more change nothing that matters
@@ -34,11 +38,11 @@ class Part(nn.Module):
     mean: Tensor
     basis: Tensor
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, width: int = WIDTH) -> None:
         super().__init__()
         self.register_buffer("power", torch.ones(()))
         self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("basis", torch.zeros(features, min(WIDTH, features)))
+        self.register_buffer("basis", torch.zeros(features, min(width, features)))
 
     def forward(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
         """Points of length 1."""
@@ -46,24 +50,44 @@ class Part(nn.Module):
 
 
 class Transform(nn.Module):
-    """Features [m, d] to encodings: points ``near`` [m, j], and ``wide`` [m, k] beside them.
+    """Features [m, d] to encodings: points ``near`` [m, j], ``scene`` [m, s] and ``wide`` [m, k].
 
     ``near`` points are those of the ``last`` first features, of the encoder's last layer, in which
     neighbours are sought and unknown images are told apart. ``wide`` ones are those of all
     features, which tell a classifier more. Both are one where there is the last layer alone.
+    ``scene`` points say where an image lies among the encoder's own classes, whose places are
+    ``others`` [c, s]; there are none (s = 0) where nothing is known of its pretraining.
     """
+
+    others: Tensor
 
     def __init__(self, features: int, last: int | None = None) -> None:
         super().__init__()
         self.last = features if last is None else min(last, features)
         self.near = Part(self.last)
+        self.scene = Part(self.last, 0)
         self.wide = Part(features) if features > self.last else None
         self.width: int = (self.wide or self.near).basis.shape[1]
+        self.register_buffer("others", torch.zeros(0, 0))
 
     def forward(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m p"]:
-        """Near points, and then the wide ones where these are others."""
-        near: Tensor = self.near(features[:, : self.last])
-        return near if self.wide is None else torch.cat([near, self.wide(features)], dim=1)
+        """Near points, then those of the scene, and then the wide ones where these are others."""
+        last = features[:, : self.last]
+        wide = [] if self.wide is None else [self.wide(features)]
+        return torch.cat([self.near(last), self.scene(last), *wide], dim=1)
+
+    def points_of(self, encodings: Float[Tensor, "m p"]) -> Float[Tensor, "m k"]:
+        """The points to classify."""
+        return encodings[:, : self.width] if self.wide is None else encodings[:, -self.width :]
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # As wide a scene as was saved; runs of earlier versions have none.
+        for name, own in (("scene.mean", self.scene.mean), ("scene.power", self.scene.power),
+                          ("scene.basis", self.scene.basis), ("others", self.others)):  # fmt: skip
+            state.setdefault(f"{prefix}{name}", own)
+        self.others = self.others.new_empty(state[f"{prefix}others"].shape)
+        self.scene.basis = self.scene.basis.new_empty(state[f"{prefix}scene.basis"].shape)
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 @dataclass(frozen=True)
@@ -79,9 +103,15 @@ class Space:
         return self.encodings[:, : self.transform.near.basis.shape[1]]
 
     @property
+    def looks(self) -> Float[Tensor, "n js"]:
+        """Those points, and then those of the scene: what the unknown score looks at."""
+        scene = self.transform.scene.basis.shape[1]
+        return self.encodings[:, : self.near.shape[1] + scene]
+
+    @property
     def points(self) -> Float[Tensor, "n k"]:
         """Points to classify."""
-        return self.encodings[:, -self.transform.width :]
+        return self.transform.points_of(self.encodings)
 
     def of(self, features: Float[Tensor, "m d"]) -> Space:
         """Where other ``features`` lie."""
@@ -100,11 +130,14 @@ def direction(features: Tensor, power: Tensor) -> Float[Tensor, "m d"]:
 
 
 def fit_space(
-    features: Float[Tensor, "n d"], views: Float[Tensor, "v m d"], last: int | None = None
+    features: Float[Tensor, "n d"],
+    views: Float[Tensor, "v m d"],
+    last: int | None = None,
+    pretraining: Pretraining | None = None,
 ) -> Space:
     """The space of ``features``, the first ``last`` of which (None: all) are of the last layer.
 
-    Nothing in it depends on a label.
+    Nothing in it depends on a label. ``pretraining`` gives it a scene.
 
     ``views`` are features of some of the images, as they are and then augmented. What differs
     between views of an image says nothing about its class, so directions in which they scatter
@@ -119,6 +152,8 @@ def fit_space(
     _fit(transform.near, views[:, some, : transform.last], power)
     if transform.wide is not None:
         _fit(transform.wide, views[:, some], power)
+    if pretraining is not None:
+        _fill_scene(transform, pretraining)
     return Space(transform, torch.cat([transform(part) for part in torch.split(features, CHUNK)]))
 
 
@@ -127,6 +162,25 @@ def _fit(part: Part, views: Float[Tensor, "v s d"], power: float) -> None:
     sample = torch.stack([direction(view, part.power) for view in views])
     part.mean.copy_(sample[0].mean(dim=0))
     part.basis.copy_(_basis(sample, part.mean))
+
+
+def _fill_scene(transform: Transform, pretraining: Pretraining) -> None:
+    """The axes along which the encoder's own classes differ most, from where they all meet.
+
+    No image of the folder moves them but by the length of their mean direction.
+    """
+    scene, near = transform.scene, transform.near
+    classes = pretraining.classes
+    width = min(SCENE_WIDTH, *classes.shape)
+    first = len(classes) - width
+    _, found = eigh(
+        (classes @ classes.T).double().numpy(), subset_by_index=(first, len(classes) - 1)
+    )
+    axes = F.normalize(classes.T @ torch.from_numpy(found).to(classes), dim=0)
+    scene.power.copy_(near.power)
+    scene.mean.copy_(direction(pretraining.mean[None], near.power)[0] * near.mean.norm())
+    scene.basis = axes
+    transform.others = F.normalize(classes @ axes, dim=1)
 
 
 def _basis(sample: Float[Tensor, "v s d"], mean: Float[Tensor, " d"]) -> Float[Tensor, "d k"]:

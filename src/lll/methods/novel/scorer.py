@@ -22,15 +22,18 @@ LABELLED, POOL = 4000, 10_000  # rows at most that a score is fitted to
 FOLD_LABELLED, FOLD_POOL = 1500, 2500  # and where a class is left out
 FOLDS = 4  # classes at most that are left out in turn
 ENOUGH = 50  # unlabelled rows from which on the share of known ones is estimated
+SEEN = 0.25  # how much `u.foreign` counts beside what the pool taught
 MIXED = 0.5  # share of unknown rows in the pool from which on `u.taught` alone answers
-BUFFERS = ("means", "centres", "inverse", "moments", "beyond", "scale", "line")
+BUFFERS = (
+    "means", "centres", "inverse", "moments", "beyond", "scale", "line", "there", "others", "worth"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Task:
     """Points [n, d] and targets [n] of ``classes`` or -1, of which ``share`` are known.
 
-    ``graph`` is that of the points, if it was made before.
+    ``graph`` is that of the points, if it was made before; the rest is as in `u.Known`.
     """
 
     points: Float[Tensor, "n d"]
@@ -38,7 +41,18 @@ class Task:
     classes: int
     share: float
     seed: int
+    scene: Float[Tensor, "n s"]
+    others: Float[Tensor, "k s"]
+    worth: float
     graph: sparse.csr_array | None = None
+
+    @property
+    def known(self) -> u.Known:
+        """What the scores look at."""
+        return u.Known(
+            self.points, self.targets, self.classes, self.graph, self.seed,
+            self.scene, self.others, self.worth,
+        )  # fmt: skip
 
 
 class Unknown(nn.Module):
@@ -46,7 +60,8 @@ class Unknown(nn.Module):
 
     Where the pool of unlabelled images holds many unknown ones it is that of `u.taught`, where
     it holds none that of `u.settled` places, and in between a mixture. Without a pool the labelled
-    rows alone say the places. Calibrated with one known class left out in turn: at 0.5 as many
+    rows alone say the places. What the encoder tells of its own classes counts on either side.
+    Calibrated with one known class left out in turn: at 0.5 as many
     of known as of unknown images would be wrong, were there as many of either.
     """
 
@@ -60,6 +75,9 @@ class Unknown(nn.Module):
     beyond: Tensor
     scale: Tensor
     line: Tensor
+    there: Tensor
+    others: Tensor
+    worth: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,48 +89,69 @@ class Unknown(nn.Module):
         """Whether it has been fitted, by this version."""
         return bool(len(self.line)) and bool(len(self.scale)) == bool(len(self.beyond))
 
-    def forward(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
-        """The probability of each of ``points``, such as it was fitted to."""
-        return torch.sigmoid(self.line[0] * self.raw(points) + self.line[1])
+    def forward(self, looks: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
+        """The probability of each image from its points and scene, such as it was fitted to."""
+        return torch.sigmoid(self.line[0] * self.raw(looks) + self.line[1])
 
     def of(
         self, encodings: Float[Tensor, "m d"], probabilities: Float[Tensor, "m c"]
     ) -> Float[Tensor, " m"]:
-        """The probability of each image, from the encodings alone: they begin with the points."""
-        found: Tensor = self(encodings[:, : len(self.inverse)].to(self.line))
+        """The probability of each image, from the encodings alone: they begin with its looks."""
+        found: Tensor = self(encodings.to(self.line))
         return found
 
-    def raw(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
+    def raw(self, looks: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
         """The score before calibration."""
-        places = u.Places(self.means, self.centres, self.inverse, self.moments)
+        worth = float(self.worth) if len(self.others) else 0.0
+        wide = len(self.inverse)
+        looks = looks[:, : wide + (self.others.shape[1] if worth else 0)]
+        places = u.Places(
+            self.means, self.centres, self.inverse, self.there, self.others, worth, self.moments
+        )
         if not len(self.beyond):
-            return places.score(points)
+            return places.score(looks)
         mean, deviation, weight = self.scale
-        beyond = (u.beyond(points, self.beyond, len(self.means)) - mean) / deviation
-        mixed: Tensor = (1 - weight) * places.score(points) + weight * beyond
+        beyond = (u.beyond(looks[:, :wide], self.beyond, len(self.means)) - mean) / deviation
+        seen = SEEN * worth
+        if seen:
+            beyond = (beyond + seen * places.foreign(looks)) / (1 + seen)
+        mixed: Tensor = (1 - weight) * places.score(looks) + weight * beyond
         return mixed
 
-    def fit(self, points: Tensor, targets: Tensor, classes: int, seed: int) -> float:
-        """Fit to ``points`` [n, d] and ``targets`` [n]; the share of known images it estimates."""
+    def fit(
+        self,
+        looks: Tensor,
+        targets: Tensor,
+        classes: int,
+        seed: int,
+        others: Tensor | None = None,
+    ) -> float:
+        """Fit to ``looks`` [n, d + s] and ``targets`` [n]; the share of known images it estimates.
+
+        They are points, and beside them the scene of ``others`` [k, s], if there is one.
+        """
+        others = torch.zeros(0, 0) if others is None else others
+        points, scene = looks.tensor_split([looks.shape[1] - others.shape[1]], dim=1)
+        worth = u.telling(scene) if len(others) else 0.0
         at = _some(targets, LABELLED, POOL, seed)
-        points, targets = points[at], targets[at]
+        points, targets, scene = points[at], targets[at], scene[at]
         free = int((targets < 0).sum())
         share = 1.0
         if free >= ENOUGH:
             share = float(known_shares(points, targets, classes, seed).median())
-        task = Task(points, targets, classes, share, seed)
+        task = Task(points, targets, classes, share, seed, scene, others, worth)
         weight = min((1 - share) / MIXED, 1.0)
         self._fit_score(task, weight)
-        self.line = _line(task, weight, self.raw(points))
+        self.line = _line(task, weight, self.raw(task.known.looks))
         return share
 
     def _fit_score(self, task: Task, weight: float) -> None:
-        known = u.Known(task.points, task.targets, task.classes, task.graph, task.seed)
+        known = task.known
         places, self.beyond, self.scale = u.places_of(known), torch.zeros(0), torch.zeros(0)
         if int((~known.labelled).sum()) >= ENOUGH:
             if known.graph is None:
                 known = replace(known, graph=neighbour_graph(task.points[:, : u.WIDTH]))
-            suspicion = places.score(task.points)
+            suspicion = places.score(known.looks)
             if weight:
                 self.beyond = u.taught(known, task.share)
                 suspicion = u.beyond(task.points, self.beyond, task.classes)
@@ -120,7 +159,8 @@ class Unknown(nn.Module):
                 self.scale = torch.stack([*moments, torch.tensor(weight)])
             places = u.settled(known, suspicion, task.share)
         self.means, self.centres, self.inverse = places.means, places.centres, places.inverse
-        self.moments = places.moments
+        self.moments, self.there, self.others = places.moments, places.there, places.others
+        self.worth = torch.tensor([places.worth])
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         # Of the shapes that were saved; runs of earlier versions have none.
@@ -170,9 +210,9 @@ def _folds(task: Task) -> list[int]:
 def _few(task: Task) -> Task:
     """The rows that all fits without a class have in common, and their graph."""
     at = _some(task.targets, FOLD_LABELLED, FOLD_POOL, task.seed)
-    points, targets = task.points[at], task.targets[at]
+    points, targets, scene = task.points[at], task.targets[at], task.scene[at]
     graph = neighbour_graph(points[:, : u.WIDTH]) if int((targets < 0).sum()) else None
-    return replace(task, points=points, targets=targets, graph=graph)
+    return replace(task, points=points, targets=targets, scene=scene, graph=graph)
 
 
 def _left_out(task: Task, left: int, weight: float) -> tuple[Tensor, Tensor]:
@@ -190,7 +230,7 @@ def _left_out(task: Task, left: int, weight: float) -> tuple[Tensor, Tensor]:
     share = known / max(int((seen < 0).sum()), 1)
     score = Unknown()
     score._fit_score(replace(task, targets=seen, classes=task.classes - 1, share=share), weight)
-    raw = score.raw(task.points)
+    raw = score.raw(task.known.looks)
     return raw[inside], raw[truth == left]
 
 

@@ -1,7 +1,8 @@
 """How much does an image look like no known class? Scores of points; higher is less known.
 
-Three scores ask labelled rows alone: `mean_cosine`, `energy`, `mahalanobis`. The others also look
-at a pool of unlabelled rows. Where that holds many unknown ones, `spare_slots`, `pool_as_other`,
+Three scores ask labelled rows alone: `mean_cosine`, `energy`, `mahalanobis`; so does `foreign`,
+which also knows the classes that a pretrained encoder was taught. The others look at a pool of
+unlabelled rows. Where that holds many unknown ones, `spare_slots`, `pool_as_other`,
 `propagated_mass`, and `taught`, which learns from the ranks of those three, are better; where it
 holds few, `settled` places of the known classes are, which learn from rows that look known.
 """
@@ -9,7 +10,7 @@ holds few, `settled` places of the known classes are, which learn from rows that
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,11 @@ KEPT = 0.9  # share of the pool's known rows that say where the known classes ar
 ROUNDS = 2  # of that
 HALF = 60  # labels of a class from which on they weigh more than pseudo-labels
 LEAST = 0.2
+OTHERS = 20  # of an encoder's own classes that an image is compared with
+TOGETHER = (
+    0.5,
+    0.75,
+)  # how alike images may be in a scene that tells all, and one that tells nothing
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Known:
     """Rows and what is known of them: ``points`` [n, d], ``targets`` [n] of ``classes`` or -1.
 
     ``graph`` [n, n] as `lll.methods.features.graph.neighbour_graph` makes it, where the pool is
-    looked at.
+    looked at. ``scene`` [n, s] are directions of the rows among ``others`` [k, s], those of the
+    encoder's own classes, and ``worth`` what that tells, in [0, 1]; s = 0 where nothing is known.
     """
 
     points: Float[Tensor, "n d"]
@@ -49,11 +56,19 @@ class Known:
     classes: int
     graph: sparse.csr_array | None = None
     seed: int = 0
+    scene: Float[Tensor, "n s"] = field(default_factory=lambda: torch.zeros(0, 0))
+    others: Float[Tensor, "k s"] = field(default_factory=lambda: torch.zeros(0, 0))
+    worth: float = 0.0
 
     @property
     def labelled(self) -> Bool[Tensor, " n"]:
         """Which rows have a label."""
         return self.targets >= 0
+
+    @property
+    def looks(self) -> Float[Tensor, "n ds"]:
+        """Points, and beside them the scene, where that tells something."""
+        return torch.cat([self.points, self.scene], dim=1) if self.worth else self.points
 
     @property
     def penalty(self) -> float:
@@ -63,9 +78,14 @@ class Known:
 
 def class_means(known: Known) -> Float[Tensor, "c w"]:
     """The direction of the mean of each class's labelled rows, in the first dimensions."""
-    near = F.normalize(known.points[known.labelled, :WIDTH], dim=1)
-    sums = torch.zeros(known.classes, near.shape[1])
-    return F.normalize(sums.index_add_(0, known.targets[known.labelled], near), dim=1)
+    return mean_directions(known, F.normalize(known.points[:, :WIDTH], dim=1))
+
+
+def mean_directions(known: Known, rows: Float[Tensor, "n w"]) -> Float[Tensor, "c w"]:
+    """The direction of the mean of each class's labelled ``rows``."""
+    sums = torch.zeros(known.classes, rows.shape[1])
+    sums.index_add_(0, known.targets[known.labelled], rows[known.labelled])
+    return F.normalize(sums, dim=1)
 
 
 def mean_cosine(points: Float[Tensor, "m d"], means: Float[Tensor, "c w"]) -> Tensor:
@@ -94,30 +114,80 @@ def mahalanobis(
     return (own + (theirs - 2 * turned @ means.T).amin(dim=1)).clamp(min=0)
 
 
+def foreign(
+    scene: Float[Tensor, "m s"], means: Float[Tensor, "c s"], others: Float[Tensor, "k s"]
+) -> Float[Tensor, " m"]:
+    """How much more like an encoder's own classes than like a known one each image is.
+
+    The mean of the `OTHERS` largest cosines to ``others``, each less its cosine to the known class
+    that is most like it, and less the largest to the ``means`` of known classes. So no image of an
+    unknown class has to be in the pool. Ours; related: Ming et al. 2022, "Delving into
+    out-of-distribution detection with vision-language representations", where names play that part.
+    """
+    beside = (means @ others.T).amax(dim=0)
+    most = min(OTHERS, len(others))
+    away = (scene @ others.T - beside).topk(most, dim=1).values.mean(dim=1)
+    return away - (scene @ means.T).amax(dim=1)
+
+
+def telling(scene: Float[Tensor, "n s"]) -> float:
+    """How much `foreign` is worth, in [0, 1]: nothing where all images lie in one direction.
+
+    Pictures such as digits are all one to an encoder of photos. By the length of the mean of their
+    directions (Mardia and Jupp 2000, "Directional statistics").
+    """
+    full, none = TOGETHER
+    alike = float(scene.mean(dim=0).norm())
+    return min(max((none - alike) / (none - full), 0.0), 1.0)
+
+
 @dataclass(frozen=True)
 class Places:
-    """Where the known classes are: what `mean_cosine` and `mahalanobis` need of them.
+    """Where the known classes are: what `mean_cosine`, `mahalanobis` and `foreign` need of them.
 
-    ``moments`` [2, 2] are means and deviations of both scores over a pool, the distance (a root)
-    first.
+    ``moments`` [2, 3] are means and deviations of the scores over a pool, the distance (a root)
+    first. ``others`` are as in `Known`, ``there`` the ``means`` in the scene, and ``worth`` as
+    `telling` says; without a scene they are empty and 0.
     """
 
     means: Float[Tensor, "c w"]
     centres: Float[Tensor, "c d"]
     inverse: Float[Tensor, "d d"]
-    moments: Float[Tensor, "2 2"]
+    there: Float[Tensor, "c s"]
+    others: Float[Tensor, "k s"]
+    worth: float
+    moments: Float[Tensor, "2 _"]
 
-    def score(self, points: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
-        """How far ``points`` are from the classes, in deviations: the mean of both scores."""
-        both = _both(points, self.means, self.centres, self.inverse)
-        return ((both - self.moments[0]) / self.moments[1]).mean(dim=1)
+    def score(self, looks: Float[Tensor, "m ds"]) -> Float[Tensor, " m"]:
+        """How far images are from the classes, in deviations: a mean of the scores."""
+        deviations = self._deviations(looks)
+        near = deviations[:, :2].mean(dim=1)
+        return (near + self.worth * deviations[:, 2]) / (1 + self.worth)
+
+    def foreign(self, looks: Float[Tensor, "m ds"]) -> Float[Tensor, " m"]:
+        """`foreign` alone, in deviations; 0 without a scene."""
+        return self._deviations(looks)[:, 2]
+
+    def _deviations(self, looks: Float[Tensor, "m ds"]) -> Float[Tensor, "m 3"]:
+        return (self.raw(looks) - self.moments[0]) / self.moments[1]
+
+    def raw(self, looks: Float[Tensor, "m ds"]) -> Float[Tensor, "m 3"]:
+        """The three scores of points [m, d], beside which those of the scene stand."""
+        points, scene = looks[:, : len(self.inverse)], looks[:, len(self.inverse) :]
+        far = mahalanobis(points, self.centres, self.inverse).sqrt()
+        away = torch.zeros(len(looks))
+        if self.worth:
+            away = foreign(scene, self.there, self.others)
+        return torch.stack([far, mean_cosine(points, self.means), away], dim=1)
 
 
 def places_of(known: Known) -> Places:
     """The places that the labelled rows say."""
-    parts = class_means(known), *scatter_of(known)
-    both = _both(known.points, *parts)
-    return Places(*parts, torch.stack([both.mean(dim=0), both.std(dim=0).clamp(min=1e-6)]))
+    there = mean_directions(known, known.scene) if known.worth else known.others[:0]
+    others, plain = known.others if known.worth else there, torch.tensor([[0.0], [1.0]])
+    parts = class_means(known), *scatter_of(known), there, others, known.worth
+    raw = Places(*parts, plain).raw(known.looks)
+    return Places(*parts, torch.stack([raw.mean(dim=0), raw.std(dim=0).clamp(min=1e-6)]))
 
 
 def settled(known: Known, suspicion: Float[Tensor, " n"], share: float) -> Places:
@@ -136,18 +206,8 @@ def settled(known: Known, suspicion: Float[Tensor, " n"], share: float) -> Place
         targets = known.targets.clone()
         targets[kept] = classes[kept]
         places = places_of(replace(known, targets=targets))
-        suspicion = places.score(known.points)
+        suspicion = places.score(known.looks)
     return places
-
-
-def _both(
-    points: Float[Tensor, "m d"],
-    means: Float[Tensor, "c w"],
-    centres: Float[Tensor, "c d"],
-    inverse: Float[Tensor, "d d"],
-) -> Float[Tensor, "m 2"]:
-    far = mahalanobis(points, centres, inverse).sqrt()
-    return torch.stack([far, mean_cosine(points, means)], dim=1)
 
 
 def classifier(known: Known) -> Float[Tensor, "d1 c"]:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lll.errors import UserError
-from lll.nets.encoders.encoder import Activation, Encoder
+from lll.nets.encoders.encoder import Activation, Encoder, Pretraining
 
 # (blocks, kernel, stride, expansion, channels) of each stage, before the multipliers
 STAGES = (
@@ -204,6 +204,22 @@ def lite2_weights() -> Mapping[str, Tensor]:
     return weights
 
 
+def lite2_pretraining() -> Pretraining:
+    """ImageNet as the published weights know it.
+
+    The last batch norm says how each channel is spread over its pixels, so the mean of
+    min(max(x, 0), 6) of a normal variable is that of a feature. A class lies where the classifier's
+    weights point, from the mean of all of them.
+    """
+    weights = lite2_weights()
+    steps = torch.linspace(-6, 6, 1201)
+    density = torch.softmax(-(steps**2) / 2, dim=0)
+    spread = weights["_bn1.weight"].abs()[:, None] * steps
+    mean = (weights["_bn1.bias"][:, None] + spread).clamp(0, 6) @ density
+    classes = weights["_fc.weight"]
+    return Pretraining(mean, classes - classes.mean(dim=0))
+
+
 EFFICIENTNET_LITE2 = Encoder(
     name="efficientnet_lite2",
     description="EfficientNet-Lite2 learned on ImageNet, for photos",
@@ -217,5 +233,6 @@ EFFICIENTNET_LITE2 = Encoder(
     weights=lite2_weights,
     unused=("_fc.",),
     last=LAST,
+    pretraining=lite2_pretraining,
     split=split,
 )

@@ -18,6 +18,18 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
+class Pretraining:
+    """What the weights tell of the images that an encoder has learned on.
+
+    ``mean`` [d] of its last layer's features, and the directions ``classes`` [k, d], of any
+    length, in which its own classes lie from there.
+    """
+
+    mean: Float[Tensor, " d"]
+    classes: Float[Tensor, "k d"]
+
+
+@dataclass(frozen=True)
 class Encoder:
     """An encoder by name, before it is built for a size.
 
@@ -27,8 +39,9 @@ class Encoder:
     ``size`` is the usual s in pixels and ``sizes`` the least and the most. ``weights`` gives the
     pretrained ones by name, None where there are none; ``unused`` are starts of names in weight
     files that belong to a classifier. The first ``last`` features are those of the last layer
-    (None: all), the others tell more of the image. ``split`` parts the network's layers before
-    its last so many blocks, None where that cannot be done.
+    (None: all), the others tell more of the image. ``pretraining`` is what its weights tell of
+    the images that they were learned on, None where nothing is known. ``split`` parts the
+    network's layers before its last so many blocks, None where that cannot be done.
     """
 
     name: str
@@ -43,6 +56,7 @@ class Encoder:
     weights: Callable[[], Mapping[str, Tensor]] | None = None
     unused: tuple[str, ...] = ()
     last: int | None = None
+    pretraining: Callable[[], Pretraining] | None = None
     split: Callable[[nn.Module, int], tuple[list[nn.Module], list[nn.Module]]] | None = None
 
     @property
