@@ -129,18 +129,17 @@ def test_foreign_is_what_its_words_say():
 
 
 def test_the_encoders_own_classes_tell_unknown_images_that_no_pool_has_shown():
-    """Points without any class in them: all that is known of the unknown is the scene."""
+    """By their points the unknown classes are known ones: only the scene tells them apart."""
     rows, others, truth = scene()
-    points = torch.nn.functional.normalize(
-        torch.randn(len(rows), 12, generator=torch.Generator().manual_seed(1)), dim=1
-    )
+    points, _ = clouds((60, 60, 60), width=12, apart=5.0, seed=1)
+    points = torch.nn.functional.normalize(torch.cat([points, points[:120]]), dim=1)
     looks, outside = torch.cat([points, rows], dim=1), truth >= 3
     targets = told(truth, 3, 10)
     there = ~outside
     score, blind = Unknown(), Unknown()
     score.fit(looks[there], targets[there], 3, 0, others)
     blind.fit(points[there], targets[there], 3, 0)
-    assert roc_auc_score(outside, score(looks)) > 0.95
+    assert roc_auc_score(outside, score(looks)) > 0.8
     assert 0.3 < roc_auc_score(outside, blind(points)) < 0.7
     again = Unknown()
     again.load_state_dict(score.state_dict())
