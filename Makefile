@@ -26,7 +26,7 @@ test-slow: .venv/dev  ## the tests that take minutes
 
 test-extras: .venv-extras  ## with trackers, datasets, Ray, Spark (it needs Java) and S3, in a .venv-extras
 	.venv-extras/bin/python -m pytest tests/show/test_trackers.py tests/runs/test_predictor.py \
-		tests/data/test_remote.py
+		tests/data/test_remote.py tests/runs/test_ray_train.py
 
 check: .venv/dev  ## lint, types, import contracts, sizes
 	$(BIN)/ruff check .
