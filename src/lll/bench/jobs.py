@@ -44,6 +44,8 @@ def run_sweep(
     todo = [job for job in sweep.jobs if not finished(job)]
     say(f"{len(sweep.jobs)} runs, {len(sweep.jobs) - len(todo)} finished already")
     here = [job for job in todo if job.config.freeze]
+    if here and processes > 1:
+        say(f"{len(here)} runs on features share one process: --processes is for the others")
     failures = _run_here(here, say)
     runner = _Runner(threads_each(processes, os.environ), say=say)
     with ThreadPoolExecutor(processes) as pool, closing(runner):

@@ -21,7 +21,9 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the runs and the table (runs/SWEEP).")
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Runs at the same time, but those on features.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Run methods × schedules × label budgets × seeds, and compare them.

@@ -5,6 +5,7 @@ import torch
 from tests.methods.mixtures import fitted, hide, mixture
 
 from lll.methods import METHODS
+from lll.methods.features import space
 from lll.methods.features.space import SCENE_WIDTH, Transform, fit_space
 from lll.nets.encoders.encoder import Pretraining
 
@@ -77,3 +78,17 @@ def test_the_scene_is_that_of_the_encoder_whatever_the_images():
     earlier = Transform(300, 200)
     earlier.load_state_dict(old)
     torch.testing.assert_close(earlier(features), plain.encodings)
+
+
+@pytest.mark.parametrize("count", [2, 60, 400])
+def test_axes_are_the_first_of_all_eigenvectors(count):
+    """Slow twin: the whole spectrum, then a part of it."""
+    rows = torch.randn(count, 300, generator=torch.Generator().manual_seed(count))
+    rows = (rows - rows.mean(dim=0)) * torch.linspace(3, 1, 300)
+    axes = space.components(rows, 100)
+    slow = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.flip(1)[:, :100].float()
+    spanned = min(count - 1, 100)
+    same = (axes * slow).sum(dim=0).abs()[:spanned]
+    torch.testing.assert_close(same, torch.ones(spanned), rtol=0, atol=1e-5)
+    torch.testing.assert_close(axes.T @ axes, torch.eye(100), rtol=0, atol=1e-5)
+    assert space.components(rows, 512).shape == (300, 300)

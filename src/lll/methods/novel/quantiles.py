@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lll.nets.buffers import take_shapes
+
 BUFFERS = ("known", "scores")
 
 
@@ -63,8 +65,5 @@ class Quantiles(nn.Module):
         return torch.nan_to_num(1 - surest, nan=1.0)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # Of the shapes that were saved; runs of earlier versions have none.
-        for name in BUFFERS:
-            saved = state.setdefault(f"{prefix}{name}", getattr(self, name))
-            setattr(self, name, getattr(self, name).new_empty(saved.shape))
+        take_shapes(self, BUFFERS, state, prefix)
         super()._load_from_state_dict(state, prefix, *rest)

@@ -17,6 +17,7 @@ from lll.methods.features.softmax import fit_softmax, with_ones
 from lll.methods.novel import unknown as u
 from lll.methods.novel.number import known_shares
 from lll.methods.novel.quantiles import Quantiles
+from lll.nets.buffers import take_shapes
 
 LABELLED, POOL = 4000, 10_000  # rows at most that a score is fitted to
 FOLD_LABELLED, FOLD_POOL = 1500, 2500  # and where a class is left out
@@ -163,10 +164,7 @@ class Unknown(nn.Module):
         self.worth = torch.tensor([places.worth])
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # Of the shapes that were saved; runs of earlier versions have none.
-        for name in BUFFERS:
-            saved = state.setdefault(f"{prefix}{name}", getattr(self, name))
-            setattr(self, name, getattr(self, name).new_empty(saved.shape))
+        take_shapes(self, BUFFERS, state, prefix)
         super()._load_from_state_dict(state, prefix, *rest)
 
 
