@@ -24,7 +24,7 @@ FOLD_LABELLED, FOLD_POOL = 1500, 2500  # and where a class is left out
 FOLDS = 4  # classes at most that are left out in turn
 ENOUGH = 50  # unlabelled rows from which on the share of known ones is estimated
 SEEN = 0.25  # how much `u.foreign` counts beside what the pool taught
-MIXED = 0.5  # share of unknown rows in the pool from which on `u.taught` alone answers
+MIXED = 0.25  # share of unknown rows in the pool from which on `u.taught` alone answers
 BUFFERS = (
     "means", "centres", "inverse", "moments", "beyond", "scale", "line", "there", "others", "worth"
 )  # fmt: skip
