@@ -130,11 +130,11 @@ def test_foreign_is_what_its_words_say():
 
 def test_the_encoders_own_classes_tell_unknown_images_that_no_pool_has_shown():
     """By their points the unknown classes are known ones: only the scene tells them apart."""
-    rows, others, truth = scene()
-    points, _ = clouds((60, 60, 60), width=12, apart=5.0, seed=1)
-    points = torch.nn.functional.normalize(torch.cat([points, points[:120]]), dim=1)
+    rows, others, truth = scene(each=120)
+    points, _ = clouds((120, 120, 120), width=12, apart=5.0, seed=1)
+    points = torch.nn.functional.normalize(torch.cat([points, points[:240]]), dim=1)
     looks, outside = torch.cat([points, rows], dim=1), truth >= 3
-    targets = told(truth, 3, 10)
+    targets = told(truth, 3, 30)
     there = ~outside
     score, blind = Unknown(), Unknown()
     score.fit(looks[there], targets[there], 3, 0, others)
