@@ -85,9 +85,12 @@ class Served:
             for name, value in headers.items():
                 if value is not None:
                     connection.putheader(name, value)
-            content = body if isinstance(body, bytes) else json.dumps(body or "").encode()
-            connection.putheader("Content-Length", str(len(content)))
-            connection.endheaders(content)
+            if method == "GET":  # a server that refuses it closes, and must not find a body then
+                connection.endheaders()
+            else:
+                content = body if isinstance(body, bytes) else json.dumps(body or "").encode()
+                connection.putheader("Content-Length", str(len(content)))
+                connection.endheaders(content)
             answer = connection.getresponse()
             return answer.status, answer.read(), answer.headers
         finally:

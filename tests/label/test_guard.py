@@ -186,3 +186,15 @@ def test_only_this_machine_and_one_server_for_a_folder(served, tmp_path):
     with pytest.raises(AssertionError, match=f"process {served.child.pid} .* writes its labels"):
         start(Path(folder), tmp_path)
     assert (Path(folder) / ".lll" / "token").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("left", ["", "x"], ids=["empty", "a part"])
+def test_a_token_that_a_kill_left_unfinished_is_made_anew(tmp_path, left):
+    folder = write_images(tmp_path / "photos", 1)
+    (folder / ".lll").mkdir()
+    (folder / ".lll" / "token").write_text(left)
+    with serving(folder, tmp_path / "cache") as served:
+        kept = folder / ".lll" / "token"
+        assert len(kept.read_text()) == 43
+        assert kept.stat().st_mode & 0o077 == 0
+        assert served.ask("GET", f"/?token={left}", Cookie=None)[0] == 403

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from lll.labels.store import open_store, store_path
 
 PORT = 8484  # the first that is tried: a page left open finds the server again after a restart
 TRIED = 20
+TOKEN_LENGTH = 43  # characters, of 32 bytes
 
 
 def serve(folder: Path, port: int | None, cache: Path | None, told: Callable[[str], None]) -> None:
@@ -97,13 +99,13 @@ def _listening(port: int | None) -> socket.socket:
 
 def _token(path: Path) -> str:
     """The folder's token, for its owner alone; kept, so that an open page survives a restart."""
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        token = secrets.token_urlsafe(32)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, token.encode())
-    finally:
-        os.close(descriptor)
+    with suppress(FileNotFoundError):
+        kept = path.read_text()
+        if len(kept) == TOKEN_LENGTH:  # a kill may have left less
+            return kept
+    token = secrets.token_urlsafe(32)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)  # for its owner alone
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token)
+    Path(name).replace(path)
     return token
