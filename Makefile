@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # One test process per core, and one thread in each.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: demo demo-photos label test test-slow test-extras check wheel docs bench install clean
 

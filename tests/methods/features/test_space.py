@@ -6,8 +6,8 @@ from tests.methods.mixtures import fitted, hide, mixture
 
 from lll.methods import METHODS
 from lll.methods.features import space
-from lll.methods.features.space import SCENE_WIDTH, Transform, fit_space
-from lll.nets.encoders.encoder import Pretraining
+from lll.methods.features.space import Transform, fit_space
+from lll.nets.encoders.encoder import AXES, Pretraining
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
@@ -64,10 +64,10 @@ def test_the_scene_is_that_of_the_encoder_whatever_the_images():
     two = fit_space(features[:30], features[None, :30], 200, own)
     assert torch.equal(one.near, plain.near) and torch.equal(one.points, plain.points)
     assert plain.looks.shape == plain.near.shape
-    assert one.looks.shape[1] == one.near.shape[1] + SCENE_WIDTH
+    assert one.looks.shape[1] == one.near.shape[1] + AXES
     assert torch.equal(one.transform.scene.basis, two.transform.scene.basis)
     _, _, axes = torch.linalg.svd(own.classes, full_matrices=False)  # the slow way
-    slow = own.classes @ axes[:SCENE_WIDTH].T
+    slow = own.classes @ axes[:AXES].T
     cosines = torch.nn.functional.normalize(slow, dim=1)
     found = one.transform.others
     torch.testing.assert_close(found @ found.T, cosines @ cosines.T, atol=1e-3, rtol=1e-3)

@@ -19,7 +19,6 @@ from lll.nets.encoders.encoder import Pretraining
 
 WIDTH = 192  # dimensions that a classifier sees
 GRAPH_WIDTH = 64  # dimensions that neighbours are sought in
-SCENE_WIDTH = 64  # dimensions in which images are compared with the encoder's own classes
 WHITENED = 512  # dimensions in which views of the same image are compared
 SHRINKAGE = 0.1  # of their scatter, towards a sphere
 SAMPLE = 10_000  # rows at most that the basis is made from; more change nothing that matters
@@ -167,17 +166,10 @@ def _fill_scene(transform: Transform, pretraining: Pretraining) -> None:
     No image of the folder moves them but by the length of their mean direction.
     """
     scene, near = transform.scene, transform.near
-    classes = pretraining.classes
-    width = min(SCENE_WIDTH, *classes.shape)
-    first = len(classes) - width
-    _, found = linalg.eigh(
-        (classes @ classes.T).double().numpy(), subset_by_index=(first, len(classes) - 1)
-    )
-    axes = F.normalize(classes.T @ torch.from_numpy(found).to(classes), dim=0)
     scene.power.copy_(near.power)
     scene.mean.copy_(direction(pretraining.mean[None], near.power)[0] * near.mean.norm())
-    scene.basis = axes
-    transform.others = F.normalize(classes @ axes, dim=1)
+    scene.basis = pretraining.axes.clone()
+    transform.others = F.normalize(pretraining.classes @ scene.basis, dim=1)
 
 
 def _basis(sample: Float[Tensor, "v s d"], mean: Float[Tensor, " d"]) -> Float[Tensor, "d k"]:

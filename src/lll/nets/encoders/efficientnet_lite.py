@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -204,6 +205,7 @@ def lite2_weights() -> Mapping[str, Tensor]:
     return weights
 
 
+@cache
 def lite2_pretraining() -> Pretraining:
     """ImageNet as the published weights know it.
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
+from scipy import linalg
 from torch import Tensor, nn
 
 from lll.errors import UserError
@@ -15,6 +18,7 @@ from lll.nets.encoders.weights import fit_weights, read_weights
 
 Activation = Callable[[], nn.Module]
 Colour = tuple[float, float, float]
+AXES = 64  # of an encoder's own classes, in which images are compared with them
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class Pretraining:
 
     mean: Float[Tensor, " d"]
     classes: Float[Tensor, "k d"]
+
+    @cached_property
+    def axes(self) -> Float[Tensor, "d a"]:
+        """The `AXES` directions along which the classes differ most, the largest last."""
+        count, scatter = len(self.classes), self.classes @ self.classes.T
+        first = count - min(AXES, *self.classes.shape)
+        _, found = linalg.eigh(scatter.double().numpy(), subset_by_index=(first, count - 1))
+        return F.normalize(self.classes.T @ torch.from_numpy(found).to(self.classes), dim=0)
 
 
 @dataclass(frozen=True)
