@@ -58,6 +58,14 @@ class Folders(BaseModel):
     link: bool = False
 
 
+class Search(BaseModel):
+    """How many new classes to look for; None for as many as there seem to be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    new: int | None = Field(None, ge=1, le=100)
+
+
 def read(kind: type[Asked], body: bytes) -> Asked:
     """What the JSON ``body`` asks for; UserError if it is none of that ``kind``."""
     try:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from lll.data.decoding import UnreadableError
 from lll.data.exchange import FORMATS, as_folders, labels_of_folder
 from lll.errors import UserError
-from lll.label.acts import Act, Folders, read
+from lll.label.acts import Act, Folders, Search, read
 from lll.label.gallery import SIDES
 from lll.label.rescan import Watcher
 from lll.label.session import SUGGESTIONS, Question, Session
@@ -189,10 +189,14 @@ class Page:
             }
         )
 
-    def discover(self, request: Request) -> Response:
+    async def discover(self, request: Request) -> Response:
         """Begin to look for new classes."""
-        self._worker.discover()
-        return JSONResponse({})
+        body = await request.body()
+        return await run_in_threadpool(_answered, lambda: self._search(read(Search, body)))
+
+    def _search(self, wanted: Search) -> dict[str, Any]:
+        self._worker.discover(wanted.new)
+        return {}
 
     def train(self, request: Request) -> Response:
         """Begin a run of `lll train` on the folder."""

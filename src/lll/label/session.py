@@ -30,6 +30,8 @@ ENOUGH = 5  # questions in the queue; below it new ones are chosen
 NONE = -1
 GONE = "no longer in the folder"
 
+NO_SIGN = "No sign of new classes. If you know of some, say how many to look for."
+
 
 @dataclass(frozen=True)
 class Question:
@@ -239,7 +241,7 @@ class Session:
             ]
             self.store.append(hashed)
             number = sum(event.op == "propose" for event in events)
-            self.notice = f"{count(number, 'class', 'classes')} proposed"
+            self.notice = f"{count(number, 'class', 'classes')} proposed" if number else NO_SIGN
             self._refresh()
 
     def _what(self, done: Event) -> str:

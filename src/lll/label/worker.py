@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ class Worker:
         self._done = False  # every image there is has been looked at
         self._layout: Layout | None = None
         self._chosen_at = (0, -1)  # labels, and the layout's moment, when the queue was chosen
-        self._stop, self._lay, self._wanted = Event(), Event(), Event()
+        self._stop, self._lay = Event(), Event()
+        self._wanted: SimpleQueue[int | None] = SimpleQueue()
         self._threads = [
             Thread(target=self._guarded, args=(work,), daemon=True)
             for work in (self._encode, self._lay_out, self._follow)
@@ -75,9 +77,9 @@ class Worker:
         for thread in self._threads:
             thread.join(timeout=60)  # one that is left brings the process down when it ends
 
-    def discover(self) -> None:
-        """Look for classes that nobody has named, when there is time."""
-        self._wanted.set()
+    def discover(self, new: int | None) -> None:
+        """Look for ``new`` classes that nobody has named (None: estimate), when there is time."""
+        self._wanted.put(new)
         self._session.wake.set()
 
     def similar(self, image: int, most: int = 500) -> list[int]:
@@ -247,9 +249,8 @@ class Worker:
         lesson = self._lesson(layout)
         new = tutor.teach(lesson)
         self._choose(layout, lesson.targets)
-        if self._wanted.is_set():
-            self._wanted.clear()
-            self._discover(layout, lesson.targets)
+        if not self._wanted.empty():
+            self._discover(layout, lesson.targets, self._wanted.get())
         elif not (new or woken):
             tutor.ponder(lesson, lambda: self._stop.is_set() or self._session.wake.is_set())
 
@@ -260,7 +261,7 @@ class Worker:
             targets, classes = self._session.targets()[layout.at], self._session.state.live()
         return Lesson(layout.space, layout.at, targets, tuple(classes))
 
-    def _discover(self, layout: Layout, targets: NDArray[np.int64]) -> None:
+    def _discover(self, layout: Layout, targets: NDArray[np.int64], new: int | None) -> None:
         import torch
 
         from lll.label.encoding import last_features
@@ -278,7 +279,7 @@ class Worker:
         session.busy = "discovering"
         session.changed()
         try:
-            found = discover(pool, None, session.seed)
+            found = discover(pool, new, session.seed)
             session.propose(proposal_events(pool, found, session.state))
         except UserError as error:
             session.notice = str(error)

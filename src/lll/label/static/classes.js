@@ -15,9 +15,19 @@ export function open(main) {
   update();
 }
 
-function search() {
-  begin("discover");
-  say("Looking for new classes.");
+const MOST = 20; // to look for; more than that are not looked at on a page
+let wanted = ""; // how many to look for, "" for as many as there seem to be
+
+async function search() {
+  const answer = await begin("discover", wanted ? { new: Number(wanted) } : {});
+  say(answer.ok ? "Looking for new classes." : (await answer.json()).error);
+}
+
+function howMany() {
+  const option = (value, text) => h("option", { value, selected: value === wanted }, text);
+  const numbers = Array.from({ length: MOST }, (_, i) => option(String(i + 1), String(i + 1)));
+  const chosen = (event) => (wanted = event.target.value);
+  return h("label", {}, "How many? ", h("select", { onchange: chosen }, option("", "as many as there seem to be"), ...numbers));
 }
 
 const audited = ({ n, right, low, high }) => (n ? `${right} of ${n} (${percent(low)} to ${percent(high)})` : "–");
@@ -100,6 +110,7 @@ export function update() {
       { class: "row" },
       h("button", { type: "button", onclick: add }, "New class … ", h("kbd", {}, keyName("n"))),
       h("button", { type: "button", disabled: !classes().some((one) => one.count), onclick: search }, "Look for classes nobody has named"),
+      howMany(),
     ),
     notice ? h("p", { class: "hint" }, notice) : null,
     proposals.length ? h("h2", {}, "Proposed classes") : null,
