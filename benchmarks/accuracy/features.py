@@ -1,6 +1,7 @@
-"""Accuracy of learners on frozen features, by labels per class: three tables.
+"""Accuracy of learners on frozen features, by labels per class: four tables.
 
     python benchmarks/accuracy/features.py DATA              labels per class 1 to 400
+    python benchmarks/accuracy/features.py DATA --pool 200   the same in a small folder
     python benchmarks/accuracy/features.py DATA --tail 100   a long tail, 100:1
     python benchmarks/accuracy/features.py DATA --arrival    classes 5 to 10, growing labels
 
@@ -169,6 +170,22 @@ def by_budget(m: Material, draws: int, budgets: Sequence[int]) -> Iterator[dict[
             yield from scores_of(rows, m, {"column": f"{labels}", "draw": draw})
 
 
+def by_pool(m: Material, draws: int, budgets: Sequence[int], size: int) -> Iterator[dict[str, Any]]:
+    """As `by_budget`, with ``size`` images alone, drawn anew each time, classes equally large.
+
+    They are drawn from those whose views are cached, as all are in a small folder.
+    """
+    classes = len(m.prepared.facts.class_names)
+    seen = np.full(len(m.truth), -1)
+    seen[m.prepared.viewed] = m.truth[m.prepared.viewed]
+    for draw in range(draws):
+        pool, shared = np.sort(per_class(seen, [size // classes] * classes, draw)), dict[str, Any]()
+        for labels in (each for each in budgets if each <= size // classes):
+            known = pool[per_class(m.truth[pool], [labels] * classes, draw)]
+            rows = m.rows(pool, targets_of(m.truth, known)[pool], shared)
+            yield from scores_of(rows, m, {"column": f"{labels}", "draw": draw})
+
+
 def by_tail(m: Material, draws: int, ratio: float) -> Iterator[dict[str, Any]]:
     """The same with classes of unequal size, in the pool as among the labels."""
     classes = len(m.prepared.facts.class_names)
@@ -245,6 +262,7 @@ def main() -> None:
     parse.add_argument("--encoder", default="efficientnet_lite2")
     parse.add_argument("--draws", type=int, default=5)
     parse.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="labels per class")
+    parse.add_argument("--pool", type=int, metavar="IMAGES", help="of so many images alone")
     parse.add_argument("--tail", type=float, metavar="RATIO", help="largest class over smallest")
     parse.add_argument("--arrival", action="store_true", help="classes arrive one by one")
     parse.add_argument("--test", action="store_true", help="score the test images")
@@ -252,6 +270,9 @@ def main() -> None:
     torch.set_grad_enabled(False)
     m = material(given.data, given.encoder, given.test)
     name, fits = "budgets", by_budget(m, given.draws, given.budgets)
+    if given.pool:
+        name = f"pool-{given.pool}"
+        fits = by_pool(m, given.draws, given.budgets, given.pool)
     if given.tail:
         name, fits = "tail", by_tail(m, given.draws, given.tail)
     if given.arrival:
@@ -263,7 +284,9 @@ def main() -> None:
     part = "test" if given.test else "validation"
     out = ROOT / "runs" / "accuracy" / f"{name}-{part}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    counts = f"{len(m.truth)} pool, {len(m.answers)} {part} images, {given.draws} draws"
+    counts = (
+        f"{given.pool or len(m.truth)} pool, {len(m.answers)} {part} images, {given.draws} draws"
+    )
     kept = {"command": " ".join(sys.argv), "images": counts, "fits": found}
     out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(f"{counts}\n{table(found)}\n\n{table_of_sets(found)}\n")

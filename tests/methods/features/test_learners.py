@@ -133,7 +133,7 @@ def test_probabilities_are_calibrated_on_rows_held_out():
 
 def test_whitening_by_views_shortens_what_views_differ_in():
     """A direction that a view changes at will says nothing of the class, however long it is."""
-    features, truth = mixture([150] * 3, width=12)
+    features, truth = mixture([800] * 3, width=12)
     rng = np.random.default_rng(0)
 
     def noisy(clean):

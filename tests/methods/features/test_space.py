@@ -85,10 +85,31 @@ def test_axes_are_the_first_of_all_eigenvectors(count):
     """Slow twin: the whole spectrum, then a part of it."""
     rows = torch.randn(count, 300, generator=torch.Generator().manual_seed(count))
     rows = (rows - rows.mean(dim=0)) * torch.linspace(3, 1, 300)
-    axes = space.components(rows, 100)
-    slow = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.flip(1)[:, :100].float()
-    spanned = min(count - 1, 100)
-    same = (axes * slow).sum(dim=0).abs()[:spanned]
-    torch.testing.assert_close(same, torch.ones(spanned), rtol=0, atol=1e-5)
-    torch.testing.assert_close(axes.T @ axes, torch.eye(100), rtol=0, atol=1e-5)
-    assert space.components(rows, 512).shape == (300, 300)
+    slow = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.flip(1).float()
+    for width in (100, 512):
+        axes = space.components(rows, width)
+        spanned = min(count - 1, 300, width)
+        same = (axes * slow[:, :spanned]).sum(dim=0).abs()
+        torch.testing.assert_close(same, torch.ones(spanned), rtol=0, atol=1e-4)
+        torch.testing.assert_close(axes.T @ axes, torch.eye(spanned), rtol=0, atol=1e-5)
+
+
+def test_equal_rows_have_one_axis_and_no_place_on_it():
+    rows = torch.zeros(5, 8)
+    assert not (rows @ space.components(rows, 4)).any()
+    same = fit_space(torch.ones(5, 8), torch.ones(2, 5, 8))
+    assert same.points.shape == (5, 8) and not same.points.any()
+
+
+def test_the_more_images_the_less_counts_what_views_differ_in():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(60, 20, generator=generator)
+    shift = torch.zeros(60, 20)
+    shift[:, 0] = torch.randn(60, generator=generator)
+    shares = []
+    for often in (1, 10, 100):
+        some = features.repeat(often, 1)
+        views = torch.stack([some, (features + shift).repeat(often, 1)])
+        basis = fit_space(some, views).transform.near.basis
+        shares.append(float(basis[0].norm() / basis.norm()))
+    assert shares[0] > 1.2 * shares[1] > 1.4 * shares[2]

@@ -20,8 +20,9 @@ from lll.nets.encoders.encoder import Pretraining
 WIDTH = 192  # dimensions that a classifier sees
 GRAPH_WIDTH = 64  # dimensions that neighbours are sought in
 WHITENED = 512  # dimensions in which views of the same image are compared
-SHRINKAGE = 0.1  # of their scatter, towards a sphere
+SPHERE = 4000  # images that the belief in a sphere counts as, where views scatter
 SAMPLE = 10_000  # rows at most that the basis is made from; more change nothing that matters
+RANK = 1e-9  # of the largest eigenvalue: what is below it is rounding
 CHUNK = 8192  # rows brought to float32 at a time
 
 
@@ -157,7 +158,8 @@ def _fit(part: Part, views: Float[Tensor, "v s d"], power: float) -> None:
     part.power.fill_(power)
     sample = torch.stack([direction(view, part.power) for view in views])
     part.mean.copy_(sample[0].mean(dim=0))
-    part.basis.copy_(_basis(sample, part.mean))
+    found = _basis(sample, part.mean)
+    part.basis.zero_()[:, : found.shape[1]] = found
 
 
 def _fill_scene(transform: Transform, pretraining: Pretraining) -> None:
@@ -177,27 +179,38 @@ def _basis(sample: Float[Tensor, "v s d"], mean: Float[Tensor, " d"]) -> Float[T
     centred = sample[0] - mean
     basis = components(centred, WHITENED)
     if len(sample) > 1:
-        basis = basis @ _whitening((sample - sample.mean(dim=0)).flatten(0, 1) @ basis)
+        scatter = (sample - sample.mean(dim=0)).flatten(0, 1) @ basis
+        basis = basis @ _whitening(scatter, len(centred))
         basis = basis @ components(F.normalize(centred @ basis, dim=1), WIDTH)
     return basis[:, :WIDTH]
 
 
 def components(rows: Float[Tensor, "n d"], width: int) -> Float[Tensor, "d k"]:
-    """The first ``width`` principal axes of centred ``rows``, largest first, signs fixed."""
+    """The first ``width`` principal axes of centred ``rows``, largest first, signs fixed.
+
+    Of those that the rows span, and one at least.
+    """
     # In float64: of few different images nearly all eigenvalues are 0, and float32 gives up there.
-    scatter = (rows.T @ rows).double().numpy()
+    few, exact = len(rows) < rows.shape[1], rows.double()
+    scatter = (exact @ exact.T if few else (rows.T @ rows).double()).numpy()
     # The wanted ones alone take half the time of all.
     largest = [max(len(scatter) - width, 0), len(scatter) - 1]
-    _, found = linalg.eigh(scatter, subset_by_index=largest, check_finite=False)
-    axes: Tensor = torch.from_numpy(found).flip(1).to(rows)
+    values, found = linalg.eigh(scatter, subset_by_index=largest, check_finite=False)
+    spanned = max(int((values > RANK * values[-1]).sum()), 1)
+    axes = torch.from_numpy(found).flip(1)[:, :spanned]
+    axes = (F.normalize(exact.T @ axes, dim=0) if few else axes).to(rows)
     return axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
 
 
-def _whitening(rows: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
-    """The map that makes the shrunken scatter of ``rows`` a sphere."""
+def _whitening(rows: Float[Tensor, "n k"], images: int) -> Float[Tensor, "k k"]:
+    """The map that makes the scatter of ``rows``, views of so many ``images``, a sphere.
+
+    The fewer images, the less it does: each says in which directions views differ, but those of
+    few images lie across the few directions in which the images themselves differ.
+    """
     scatter = rows.T @ rows / len(rows)
     sphere = scatter.diagonal().mean().clamp(min=1e-12) * torch.eye(len(scatter))
-    found = torch.linalg.eigh((1 - SHRINKAGE) * scatter + SHRINKAGE * sphere)
+    found = torch.linalg.eigh((images * scatter + SPHERE * sphere) / (images + SPHERE))
     sphering: Tensor = found.eigenvectors * found.eigenvalues.rsqrt()
     return sphering
 
