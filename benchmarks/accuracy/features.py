@@ -130,7 +130,7 @@ def scores_of(rows: Rows, m: Material, where: dict[str, Any]) -> Iterator[dict[s
     if problem.counts.min() < 2:
         answers["auto"], seconds["auto"] = answers["propagate"], seconds["propagate"]
     else:
-        answers["auto"] = auto.best(answers, int(problem.counts.min()))
+        answers["auto"] = auto.best(answers, auto.usual_of(problem))
         seconds["auto"] = sum(seconds.values()) - (len(LEARNERS) - 1) * shared
     for name in (*LEARNERS, "auto"):
         logits = answers[name].logits(points)[torch.from_numpy(seen)]

@@ -17,7 +17,9 @@ from lll.methods.features.problem import Problem
 from lll.words import percent
 
 RIVALS = (logistic.answer, kernel.answer)  # what `propagate` is compared with
-MANY = 200  # labels of every class from which on a tie goes to `kernel`
+MANY = 200  # labels of every class from which on a tie goes to `kernel`,
+LABELLED = 0.25  # and share of images that have one: the others then teach little more
+SURE = 2  # standard errors by which another learner must be ahead
 
 
 def answer(problem: Problem) -> Answer:
@@ -31,7 +33,7 @@ def taken(problem: Problem, spread: Answer) -> Answer:
         return _taken(spread, "propagate", "a class has one label, too few to compare", {})
     linear, curved = map(problem.answered, RIVALS)
     learners = {"logistic": linear, "propagate": spread, "kernel": curved}
-    return best(learners, int(problem.counts.min()))
+    return best(learners, usual_of(problem))
 
 
 def compares(problem: Problem) -> bool:
@@ -39,12 +41,21 @@ def compares(problem: Problem) -> bool:
     return int(problem.counts.min()) > 1
 
 
-def best(learners: Mapping[str, Answer], least: int) -> Answer:
+def usual_of(problem: Problem) -> str:
+    """The learner that a tie goes to: `propagate`, which also uses unlabelled images, or `kernel`.
+
+    That is where every class has `MANY` labels, or `LABELLED` of all images have one.
+    """
+    many = int(problem.counts.min()) >= MANY
+    labelled = len(problem.rows) / len(problem.space.points)
+    return "kernel" if many or labelled >= LABELLED else "propagate"
+
+
+def best(learners: Mapping[str, Answer], usual: str) -> Answer:
     """Of the learners' answers to one problem, that which has most held-out labels right.
 
-    ``least`` is the number of labels of the class with the fewest. A tie within one standard
-    error goes to `propagate`, which also uses unlabelled images, or from `MANY` labels on to
-    `kernel`. The notes say which was ``taken``, ``why``, and the held-out accuracy of all.
+    A tie within `SURE` standard errors goes to the ``usual`` learner. The notes say which was
+    ``taken``, ``why``, and the held-out accuracy of all.
     """
     spread = learners["propagate"]
     shares = torch.bincount(spread.truth, minlength=len(spread.prior)) / len(spread.truth)
@@ -54,9 +65,9 @@ def best(learners: Mapping[str, Answer], least: int) -> Answer:
     right = {name: weights * _right(each) for name, each in learners.items()}
     scores = {name: float(each.mean()) for name, each in right.items()}
     said = ", ".join(f"{name} {percent(score)}" for name, score in scores.items())
-    usual, rival = "kernel" if least >= MANY else "propagate", max(scores, key=scores.__getitem__)
+    rival = max(scores, key=scores.__getitem__)
     gain = right[rival] - right[usual]
-    if gain.mean() > gain.std() / len(gain) ** 0.5:
+    if gain.mean() > SURE * gain.std() / len(gain) ** 0.5:
         return _taken(learners[rival], rival, f"more held-out labels right: {said}", scores)
     why = f"as many held-out labels right or more: {said}"
     return _taken(learners[usual], usual, why, scores)
