@@ -17,8 +17,8 @@ from lll.methods.features.problem import Problem
 from lll.words import percent
 
 RIVALS = (logistic.answer, kernel.answer)  # what `propagate` is compared with
-MANY = 200  # labels of every class from which on a tie goes to `kernel`,
-LABELLED = 0.25  # and share of images that have one: the others then teach little more
+MANY = 200  # labels of every class from which on a tie goes to `kernel`
+LABELLED = 0.25  # of all images, from which on to `logistic`: the others teach little more
 SURE = 2  # standard errors by which another learner must be ahead
 
 
@@ -42,13 +42,15 @@ def compares(problem: Problem) -> bool:
 
 
 def usual_of(problem: Problem) -> str:
-    """The learner that a tie goes to: `propagate`, which also uses unlabelled images, or `kernel`.
+    """The learner that a tie goes to: `propagate`, which also uses unlabelled images.
 
-    That is where every class has `MANY` labels, or `LABELLED` of all images have one.
+    But `kernel` where every class has `MANY` labels, else `logistic` where `LABELLED` of all
+    images have one.
     """
-    many = int(problem.counts.min()) >= MANY
+    if int(problem.counts.min()) >= MANY:
+        return "kernel"
     labelled = len(problem.rows) / len(problem.space.points)
-    return "kernel" if many or labelled >= LABELLED else "propagate"
+    return "logistic" if labelled >= LABELLED else "propagate"
 
 
 def best(learners: Mapping[str, Answer], usual: str) -> Answer:

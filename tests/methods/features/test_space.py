@@ -113,3 +113,24 @@ def test_the_more_images_the_less_counts_what_views_differ_in():
         basis = fit_space(some, views).transform.near.basis
         shares.append(float(basis[0].norm() / basis.norm()))
     assert shares[0] > 1.2 * shares[1] > 1.4 * shares[2]
+
+
+def test_what_lies_beyond_the_axes_of_few_images_makes_a_point_shorter():
+    """Slow twin: the length by all axes there are, of a space that views do not change."""
+    features = torch.randn(8, 30, generator=torch.Generator().manual_seed(0))
+    new = torch.randn(5, 30, generator=torch.Generator().manual_seed(1))
+    made = fit_space(features, features[None])
+    part = made.transform.near
+    torch.testing.assert_close(made.near.norm(dim=1), torch.ones(8))
+    centred = space.direction(new, part.power) - part.mean
+    points = made.of(new).near
+    wanted = (centred @ part.basis).norm(dim=1) / centred.norm(dim=1)
+    torch.testing.assert_close(points.norm(dim=1), wanted)
+    assert (wanted < 0.9).all()
+    many = torch.randn(600, 30, generator=torch.Generator().manual_seed(2))
+    lengths = fit_space(many, many[None]).of(new).near.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(5))
+    before = {k: v for k, v in made.transform.state_dict().items() if not k.endswith("reach")}
+    earlier = Transform(30)
+    earlier.load_state_dict(before)
+    torch.testing.assert_close(earlier(new).norm(dim=1), torch.ones(5))

@@ -32,21 +32,33 @@ class Part(nn.Module):
     The root (``power`` 0.5; 1 where some feature is negative) makes the long tails of ReLU
     features shorter, as in few-shot learning (Hu et al. 2021, "Leveraging the feature
     distribution in transfer-based few-shot learning").
+
+    Few images span few axes. What another image has beyond them counts in its length, so its
+    point is shorter than 1 (``reach``, 0 where images are many); or it would look surer than it is.
     """
 
     power: Tensor
     mean: Tensor
     basis: Tensor
+    reach: Tensor
 
     def __init__(self, features: int, width: int = WIDTH) -> None:
         super().__init__()
         self.register_buffer("power", torch.ones(()))
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("basis", torch.zeros(features, min(width, features)))
+        self.register_buffer("reach", torch.zeros(()))
 
     def forward(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
-        """Points of length 1."""
-        return F.normalize((direction(features, self.power) - self.mean) @ self.basis, dim=1)
+        """Points of length 1 at most."""
+        centred = direction(features, self.power) - self.mean
+        points = centred @ self.basis
+        whole: Tensor = self.reach * centred.norm(dim=1, keepdim=True)
+        return points / whole.maximum(points.norm(dim=1, keepdim=True)).clamp(min=1e-12)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        state.setdefault(f"{prefix}reach", torch.zeros(()))  # runs of earlier versions have none
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 class Transform(nn.Module):
@@ -160,6 +172,10 @@ def _fit(part: Part, views: Float[Tensor, "v s d"], power: float) -> None:
     part.mean.copy_(sample[0].mean(dim=0))
     found = _basis(sample, part.mean)
     part.basis.zero_()[:, : found.shape[1]] = found
+    if sample.shape[1] <= WHITENED:
+        centred = sample[0] - part.mean
+        shares = (centred @ found).norm(dim=1) / centred.norm(dim=1).clamp(min=1e-12)
+        part.reach.copy_(shares.min())
 
 
 def _fill_scene(transform: Transform, pretraining: Pretraining) -> None:

@@ -109,6 +109,7 @@ def mahalanobis(
     points: Float[Tensor, "m d"], means: Float[Tensor, "c d"], inverse: Float[Tensor, "d d"]
 ) -> Tensor:
     """Squared distances [m] to the nearest class. Lee et al. 2018, "A simple unified framework"."""
+    points = F.normalize(points, dim=1)  # an image outside the pool may be shorter
     turned = points @ inverse
     own, theirs = (turned * points).sum(dim=1), ((means @ inverse) * means).sum(dim=1)
     return (own + (theirs - 2 * turned @ means.T).amin(dim=1)).clamp(min=0)
