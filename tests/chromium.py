@@ -36,7 +36,15 @@ class Browser:
         # Away from the browser's own start page, whose requests are not ours.
         _call(f"{self.session}/url", {"url": "about:blank"})
         self.requests()
-        _call(f"{self.session}/url", {"url": path.absolute().as_uri()})
+        address = path.absolute().as_uri()
+        _call(f"{self.session}/url", {"url": address})
+        # On a busy machine the driver may answer before a large page is whole.
+        whole = f"return document.readyState === 'complete' && location.href === {address!r}"
+        for _ in range(600):
+            if self.run(whole):
+                return
+            time.sleep(0.05)
+        raise TimeoutError(address)
 
     def run(self, script: str):
         """What ``script``, the body of a function, returns in the page."""
