@@ -37,7 +37,7 @@ HEAD = ("all", "known", "new", "all_slots")
 def measure(m: Material, setting: str, seed: tuple[int, int], most: int) -> dict[str, Any]:
     """Shares of images that are right."""
     kind, labels = SETTINGS[setting]
-    world = deal(m.truth, kind, KNOWN, NEW, labels, most, seed)
+    world = deal(m.viewed, kind, KNOWN, NEW, labels, most, seed)
     space = near_space(m, world.rows)
     targets = torch.from_numpy(world.targets)
     share = known_share_of(space.points, targets, KNOWN, NEW, seed[1])

@@ -65,6 +65,12 @@ class Material:
         assert self.prepared.front is not None
         return self.prepared.front.last
 
+    @property
+    def viewed(self) -> np.ndarray:
+        """The classes [n] of rows whose views are cached, as all are in a small folder, else -1."""
+        there = np.isin(np.arange(len(self.truth)), self.prepared.viewed)
+        return np.where(there, self.truth, -1)
+
     def rows(self, at: np.ndarray, targets: np.ndarray, shared: dict[str, Any]) -> Rows:
         """The pool's rows ``at`` with ``targets``, as a method that fits is handed them."""
         seen = self.prepared.seen(at)
@@ -171,15 +177,13 @@ def by_budget(m: Material, draws: int, budgets: Sequence[int]) -> Iterator[dict[
 
 
 def by_pool(m: Material, draws: int, budgets: Sequence[int], size: int) -> Iterator[dict[str, Any]]:
-    """As `by_budget`, with ``size`` images alone, drawn anew each time, classes equally large.
-
-    They are drawn from those whose views are cached, as all are in a small folder.
-    """
+    """As `by_budget`, with ``size`` images alone, drawn anew each time, classes equally large."""
     classes = len(m.prepared.facts.class_names)
-    seen = np.full(len(m.truth), -1)
-    seen[m.prepared.viewed] = m.truth[m.prepared.viewed]
     for draw in range(draws):
-        pool, shared = np.sort(per_class(seen, [size // classes] * classes, draw)), dict[str, Any]()
+        pool, shared = (
+            np.sort(per_class(m.viewed, [size // classes] * classes, draw)),
+            dict[str, Any](),
+        )
         for labels in (each for each in budgets if each <= size // classes):
             known = pool[per_class(m.truth[pool], [labels] * classes, draw)]
             rows = m.rows(pool, targets_of(m.truth, known)[pool], shared)
@@ -282,7 +286,7 @@ def main() -> None:
         found.append(each)
         sys.stderr.write(f"{each}\n")
     part = "test" if given.test else "validation"
-    out = ROOT / "runs" / "accuracy" / f"{name}-{part}.json"
+    out = ROOT / "runs" / "accuracy" / f"{name}-{m.prepared.facts.name}-{part}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     counts = (
         f"{given.pool or len(m.truth)} pool, {len(m.answers)} {part} images, {given.draws} draws"

@@ -42,7 +42,7 @@ def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 space = None
                 for labels, said in LABELS.items():
                     seed = (given.seed, draw)
-                    world = deal(m.truth, kind, KNOWN, new, labels, given.rows, seed)
+                    world = deal(m.viewed, kind, KNOWN, new, labels, given.rows, seed)
                     if space is None:
                         space = near_space(m, world.rows)
                     where = {"world": f"{shown}, {said}", "new": new, "draw": draw}

@@ -106,7 +106,7 @@ def run(m: Material, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             space = None
             for labels in LABELS:
                 seed = (given.seed, draw)
-                world = deal(m.truth, kind, KNOWN, KNOWN, labels, given.rows, seed)
+                world = deal(m.viewed, kind, KNOWN, KNOWN, labels, given.rows, seed)
                 if space is None:
                     space = _space(m, world, whole)
                 for name, value in measure(m, space, world, given.full, draw):

@@ -71,7 +71,7 @@ def best(learners: Mapping[str, Answer], usual: str) -> Answer:
     gain = right[rival] - right[usual]
     if gain.mean() > SURE * gain.std() / len(gain) ** 0.5:
         return _taken(learners[rival], rival, f"more held-out labels right: {said}", scores)
-    why = f"as many held-out labels right or more: {said}"
+    why = f"no other has clearly more held-out labels right: {said}"
     return _taken(learners[usual], usual, why, scores)
 
 

@@ -197,4 +197,6 @@ def test_a_tie_goes_to_unlabelled_images_while_labels_are_few():
     for labels, taken in ((20, "propagate"), (80, "logistic"), (210, "kernel")):
         notes = fitted("auto", features, hide(truth, labels), 3)[1]
         assert notes["taken"] == taken
-        assert notes["why"].startswith("as many held-out labels right or more: logistic 100")
+        assert notes["why"].startswith(
+            "no other has clearly more held-out labels right: logistic 100"
+        )

@@ -55,6 +55,8 @@ def test_mahalanobis_is_that_of_numpy():
     means, inverse = u.scatter_of(u.Known(points, targets, CLASSES))
     slow = [min(float((p - m) @ inverse @ (p - m)) for m in means) for p in points[:20]]
     torch.testing.assert_close(u.mahalanobis(points[:20], means, inverse), torch.tensor(slow))
+    shorter = u.mahalanobis(points[:20] / 3, means, inverse)
+    torch.testing.assert_close(shorter, torch.tensor(slow))
 
 
 def test_places_settle_where_labels_are_few_and_not_typical():

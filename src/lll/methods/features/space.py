@@ -27,14 +27,15 @@ CHUNK = 8192  # rows brought to float32 at a time
 
 
 class Part(nn.Module):
-    """Features [m, d] to points [m, k] of length 1: root, L2, centre, basis, L2.
+    """Features [m, d] to points [m, k] of length 1 at most: root, L2, centre, basis, L2.
 
     The root (``power`` 0.5; 1 where some feature is negative) makes the long tails of ReLU
     features shorter, as in few-shot learning (Hu et al. 2021, "Leveraging the feature
     distribution in transfer-based few-shot learning").
 
-    Few images span few axes. What another image has beyond them counts in its length, so its
-    point is shorter than 1 (``reach``, 0 where images are many); or it would look surer than it is.
+    Few images span few axes. What another image has beyond them counts in its length, or it would
+    look surer than it is: its point is shorter than 1 where a smaller share of it lies on the axes
+    than of any image that made them (``reach``). Of many images some share is small.
     """
 
     power: Tensor
@@ -57,7 +58,7 @@ class Part(nn.Module):
         return points / whole.maximum(points.norm(dim=1, keepdim=True)).clamp(min=1e-12)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        state.setdefault(f"{prefix}reach", torch.zeros(()))  # runs of earlier versions have none
+        take_shapes(self, ("reach",), state, prefix)
         super()._load_from_state_dict(state, prefix, *rest)
 
 
@@ -172,10 +173,9 @@ def _fit(part: Part, views: Float[Tensor, "v s d"], power: float) -> None:
     part.mean.copy_(sample[0].mean(dim=0))
     found = _basis(sample, part.mean)
     part.basis.zero_()[:, : found.shape[1]] = found
-    if sample.shape[1] <= WHITENED:
-        centred = sample[0] - part.mean
-        shares = (centred @ found).norm(dim=1) / centred.norm(dim=1).clamp(min=1e-12)
-        part.reach.copy_(shares.min())
+    centred = sample[0] - part.mean
+    shares = (centred @ found).norm(dim=1) / centred.norm(dim=1).clamp(min=1e-12)
+    part.reach.copy_(shares.min())
 
 
 def _fill_scene(transform: Transform, pretraining: Pretraining) -> None:
@@ -195,8 +195,8 @@ def _basis(sample: Float[Tensor, "v s d"], mean: Float[Tensor, " d"]) -> Float[T
     centred = sample[0] - mean
     basis = components(centred, WHITENED)
     if len(sample) > 1:
-        scatter = (sample - sample.mean(dim=0)).flatten(0, 1) @ basis
-        basis = basis @ _whitening(scatter, len(centred))
+        deviations = (sample - sample.mean(dim=0)).flatten(0, 1)
+        basis = basis @ _whitening(deviations @ basis, len(centred))
         basis = basis @ components(F.normalize(centred @ basis, dim=1), WIDTH)
     return basis[:, :WIDTH]
 
@@ -219,7 +219,7 @@ def components(rows: Float[Tensor, "n d"], width: int) -> Float[Tensor, "d k"]:
 
 
 def _whitening(rows: Float[Tensor, "n k"], images: int) -> Float[Tensor, "k k"]:
-    """The map that makes the scatter of ``rows``, views of so many ``images``, a sphere.
+    """The map that makes the shrunken scatter of ``rows``, views of so many ``images``, a sphere.
 
     The fewer images, the less it does: each says in which directions views differ, but those of
     few images lie across the few directions in which the images themselves differ.
